@@ -108,4 +108,5 @@ class FrameResult:
         """The pixels of one object, bool, H×W."""
         if object_id not in self.scores:
             raise KeyError(f"no object {object_id}; the ids are {', '.join(map(str, self.scores))}")
-        return self.label_map == object_id
+        mask: npt.NDArray[np.bool_] = self.label_map == object_id
+        return mask

@@ -1,0 +1,105 @@
+"""Reading ahead and writing behind: threads with bounded queues, whose errors reach the caller."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None = None
+
+
+def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """The same items, taken from ``items`` in a thread, at most ``depth`` ahead.
+
+    What ``items`` raises is raised here, after the items before it. When this generator is closed, the thread ends.
+    """
+    waiting: queue.Queue[T | _End] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def work() -> None:
+        end = _End()
+        try:
+            for item in items:
+                if not _offer(waiting, item, stop):
+                    return
+        except BaseException as error:
+            end = _End(error)
+        _offer(waiting, end, stop)
+
+    thread = threading.Thread(target=work, name="read ahead", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := waiting.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stop.set()
+        thread.join()
+
+
+class WriteBehind(Generic[T]):
+    """Calls ``write`` with one item after another in a thread, at most ``depth`` behind.
+
+    What ``write`` raises is raised by the next `put` or by `close`; nothing is written after that.
+    """
+
+    def __init__(self, write: Callable[[T], None], depth: int) -> None:
+        self._write = write
+        self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="write behind", daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand an item over; waits while the queue is full."""
+        if not _offer(self._waiting, item, self._stop):
+            self.close()
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        _offer(self._waiting, _End(), self._stop)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Leave what waits unwritten, and wait only for the item in hand."""
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item = self._waiting.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(item, _End):
+                return
+            try:
+                self._write(item)
+            except BaseException as error:
+                self._error = error
+                self._stop.set()
+
+
+def _offer(waiting: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:
+    """Put an item into a queue unless the other side has stopped."""
+    while not stop.is_set():
+        try:
+            waiting.put(item, timeout=_POLL_SECONDS)
+            return True
+        except queue.Full:
+            continue
+    return False

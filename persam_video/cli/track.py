@@ -1,0 +1,165 @@
+"""``persam-track``: track the objects of a video from the masks of its first frame."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from persam_video import __version__
+from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, frame_or_seconds, run
+from persam_video.errors import DamagedVideoError, OutputError
+
+if TYPE_CHECKING:
+    from persam_video.frame import FrameResult, LabelMap
+    from persam_video.outputs import Output
+    from persam_video.sam.models import Sam
+    from persam_video.video.reader import VideoInfo, VideoReader
+
+PROGRAM = "persam-track"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 0, 1 for a video that is damaged part-way, 2 for input that cannot be used,
+    130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    return run(PROGRAM, lambda: _track(options))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="Track the objects of a video from the masks of its first frame.",
+        epilog="START and END are a frame (120) or a time (4.5s, 1:30).",
+    )
+    parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of pictures, or a quoted glob pattern")
+    parser.add_argument(
+        "--first-mask",
+        metavar="FILE",
+        nargs="+",
+        required=True,
+        help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
+        "(ids 1, 2, … in that order), or a folder with a DAVIS annotation",
+    )
+    parser.add_argument("--masks", metavar="DIR", type=Path, help="write a DAVIS mask of every frame: DIR/00000.png …")
+    parser.add_argument("--overlay", metavar="FILE", type=Path, help="write a video (.mp4, .mov, .mkv) with the masks")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument("--model", choices=("vit_t", "vit_b", "vit_l", "vit_h"), default="vit_t", help="default: vit_t")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
+    parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")
+    parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
+    parser.add_argument("--end", metavar="END", type=frame_or_seconds, help="the frame before which to stop")
+    parser.add_argument("--stride", metavar="N", type=int, default=1, help="take every Nth frame")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _track(options: argparse.Namespace) -> int:
+    # Imported late: torch takes seconds, and what is wrong with the video or the masks can be said before that.
+    from persam_video.masks.first_frame import load_first_masks
+    from persam_video.video.reader import open_video
+
+    reader = open_video(options.video, start=options.start, end=options.end, stride=options.stride)
+    with reader:
+        label_map = load_first_masks(options.first_mask, width=reader.info.width, height=reader.info.height)
+        outputs = _open_outputs(options, reader.info)
+        try:
+            sam = _load_sam(options)
+        except BaseException:
+            for output in outputs:
+                output.discard()
+            raise
+        return _run(reader, sam, label_map, outputs, quiet=options.quiet)
+
+
+def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
+    """The outputs that were asked for, or both beside the video. All of them can be written, or none is begun."""
+    from persam_video.outputs import MaskOutput, OverlayOutput
+
+    masks, overlay = options.masks, options.overlay
+    if masks is None and overlay is None:
+        beside = video.path.with_name(f"{video.path.name if video.is_images else video.path.stem}_persam")
+        masks, overlay = beside / "masks", beside / "overlay.mp4"
+    inputs = [video.path, *map(Path, options.first_mask)]
+    for path in filter(None, (masks, overlay)):
+        if any(_same(path, given) or (path == masks and _same(path, given.parent)) for given in inputs):
+            raise OutputError(f"{path}: is an input, and would be written over; name another place for the output")
+    outputs: list[Output] = []
+    try:
+        if masks is not None:
+            outputs.append(MaskOutput(masks, overwrite=options.overwrite))
+        if overlay is not None:
+            outputs.append(OverlayOutput(overlay, video, overwrite=options.overwrite))
+    except BaseException:
+        for output in outputs:
+            output.discard()
+        raise
+    return outputs
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _load_sam(options: argparse.Namespace) -> Sam:
+    from persam_video.sam.models import load_sam
+
+    return load_sam(
+        options.model,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        precision=options.precision,
+        progress=not options.quiet,
+    )
+
+
+def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Output], *, quiet: bool) -> int:
+    """Track all frames into the outputs, and say how it went."""
+    from persam_video.outputs import OutputThreads
+    from persam_video.pipeline import StageSeconds, track_frames
+
+    seconds = StageSeconds()
+    threads = OutputThreads(outputs)
+    results = track_frames(reader, sam, label_map, seconds)
+    bar = tqdm(total=reader.info.frame_count, desc=reader.info.path.name, unit="frame", disable=quiet)
+    done: FrameResult | None = None
+    count = 0
+    started = time.perf_counter()
+    fault: BaseException | None = None
+    try:
+        with bar, threads, closing(results):
+            for result in results:
+                threads.put(result)
+                bar.update()
+                done, count = result, count + 1
+    except (KeyboardInterrupt, DamagedVideoError) as error:
+        fault = error
+    where = ", ".join(str(output.path) for output in outputs)
+    kept = f"frames up to {done.index} are in {where}" if done else "nothing was written"
+    if isinstance(fault, KeyboardInterrupt):
+        print(f"{PROGRAM}: interrupted; {kept}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if fault is not None:
+        print(f"{PROGRAM}: error: {fault}; {kept}", file=sys.stderr)
+        return EXIT_DAMAGED
+    if not quiet and done is not None:
+        elapsed = time.perf_counter() - started
+        stages = {"read": seconds.read, "encode": seconds.encode, "track": seconds.track, "write": threads.seconds}
+        shares = ", ".join(f"{stage} {100 * spent / elapsed:.0f} %" for stage, spent in stages.items())
+        print(
+            f"{_counted(count, 'frame')}, {_counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
+            f"{count / elapsed:.2f} frames/s ({shares}) → {where}"
+        )
+    return 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

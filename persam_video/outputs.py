@@ -1,0 +1,128 @@
+"""What becomes of the results: mask files and an overlaid video, each written in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from persam_video.background import WriteBehind
+from persam_video.frame import FrameResult
+from persam_video.masks.overlay import draw_overlay
+from persam_video.masks.writers import MaskWriter
+from persam_video.video.reader import VideoInfo
+from persam_video.video.writer import VideoWriter
+
+_DEPTH = 4
+
+
+class Output(Protocol):
+    """Something that results are written to. It is made before the first frame is tracked, and refuses then what it
+    could not write later (`OutputError`)."""
+
+    path: Path
+
+    def write(self, result: FrameResult) -> None:
+        """Add one frame."""
+
+    def close(self) -> None:
+        """Finish: only now, or file by file as they are whole, is there anything under the final name."""
+
+    def discard(self) -> None:
+        """Remove what was written."""
+
+
+class MaskOutput:
+    """A folder of DAVIS masks, one palette PNG a frame."""
+
+    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+        self.path = folder
+        self._writer = MaskWriter(folder, overwrite=overwrite)
+        self.close = self._writer.close
+        self.discard = self._writer.discard
+
+    def write(self, result: FrameResult) -> None:
+        self._writer.write(result.frame.name, result.label_map)
+
+
+class OverlayOutput:
+    """A video with the masks drawn over it, with the timing and the sound of the original."""
+
+    def __init__(self, path: Path, video: VideoInfo, *, overwrite: bool = False) -> None:
+        self.path = path
+        self._writer = VideoWriter(
+            path,
+            width=video.width,
+            height=video.height,
+            time_base=video.time_base,
+            frame_rate=video.frame_rate,
+            audio_from=None if video.is_images else video.path,
+            overwrite=overwrite,
+        )
+        self.close = self._writer.close
+        self.discard = self._writer.discard
+
+    def write(self, result: FrameResult) -> None:
+        frame = result.frame
+        picture = draw_overlay(frame.image, result.label_map, object_ids=result.object_ids)
+        self._writer.write(picture, frame.index if frame.pts is None else frame.pts)
+
+
+class OutputThreads:
+    """Writes every result to all outputs, behind the caller's back; a context manager.
+
+    On leaving, the outputs are finished with the frames they have, whatever ended the tracking: what is whole is worth
+    keeping. Only an output that cannot be written itself is discarded.
+    """
+
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        self._threads = [_OutputThread(output) for output in outputs]
+
+    @property
+    def seconds(self) -> float:
+        """How long the outputs were at work, all together."""
+        return sum(thread.seconds for thread in self._threads)
+
+    def put(self, result: FrameResult) -> None:
+        """Hand a result over to be written.
+
+        Raises:
+            OutputError: an earlier one could not be written.
+        """
+        for thread in self._threads:
+            thread.queue.put(result)
+
+    def __enter__(self) -> OutputThreads:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        faults = [fault for thread in self._threads if (fault := thread.finish()) is not None]
+        if faults and error is None:
+            raise faults[0]
+
+
+class _OutputThread:
+    def __init__(self, output: Output) -> None:
+        self.seconds = 0.0
+        self.queue = WriteBehind(self._write, _DEPTH)
+        self._output = output
+
+    def _write(self, result: FrameResult) -> None:
+        started = time.perf_counter()
+        self._output.write(result)
+        self.seconds += time.perf_counter() - started
+
+    def finish(self) -> BaseException | None:
+        """Write what waits and finish the output; what went wrong, if it had to be discarded instead."""
+        try:
+            self.queue.close()
+            self._output.close()
+        except BaseException as error:
+            self.queue.cancel()
+            self._output.discard()
+            return error
+        return None

@@ -1,0 +1,41 @@
+"""Where each object is likely to be (PerSAM eq. 5-7)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from persam_video.persam.target import unit_features
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.preprocess import LOW_RES_SIZE
+
+
+def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
+    """How much every place of a frame looks like each object: the mean cosine similarity to its local features
+    (eq. 5, 6).
+
+    Args:
+        features: of the frame.
+        embeddings: float, N×256, from `target_embeddings`.
+    Returns:
+        float, N×256×256, -1 to 1, on the grid of the low-res logits; -inf where the frame does not reach.
+    """
+    similarity = torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
+    maps = F.interpolate(similarity[:, None], size=LOW_RES_SIZE, mode="bilinear", align_corners=False)[:, 0]
+    rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
+    maps[:, rows:] = -torch.inf
+    maps[:, :, columns:] = -torch.inf
+    return maps
+
+
+def location_prior(maps: Tensor) -> Tensor:
+    """The place of the highest confidence, the positive point of eq. 7.
+
+    Args:
+        maps: float, N×h×w.
+    Returns:
+        int, N×2, (x, y) in cells.
+    """
+    highest = maps.flatten(1).argmax(dim=1)
+    return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)

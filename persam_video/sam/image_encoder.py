@@ -1,0 +1,82 @@
+"""SAM's image encoder: one pass per frame, shared by all objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from segment_anything.modeling.common import LayerNorm2d
+from timm.models.tiny_vit import TinyVit
+from torch import Tensor, nn
+
+from persam_video.frame import Image
+from persam_video.sam.preprocess import INPUT_SIZE, Geometry, to_input
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Features:
+    """What the image encoder returns for one frame.
+
+    Args:
+        tensor: float32, 1×256×64×64.
+        geometry: the frame's size, and so its place in the square that the tensor covers.
+    """
+
+    tensor: Tensor
+    geometry: Geometry
+
+
+class TinyVitEncoder(nn.Module):
+    """MobileSAM's image encoder: TinyViT-5M whose last stage keeps the resolution, and SAM's neck.
+
+    Zhang et al. 2023, "Faster Segment Anything"; Wu et al. 2022, "TinyViT". The names of the parameters are timm's;
+    `persam_video.sam.mobile_sam` translates those of MobileSAM's checkpoint.
+    """
+
+    img_size = INPUT_SIZE
+
+    def __init__(self) -> None:
+        super().__init__()
+        backbone: Any = TinyVit(
+            embed_dims=(64, 128, 160, 320),
+            depths=(2, 2, 6, 2),
+            num_heads=(2, 4, 5, 10),
+            window_sizes=(7, 7, 14, 7),
+            num_classes=0,
+        )
+        self.patch_embed = backbone.patch_embed
+        backbone.stages[3].downsample.conv2.conv.stride = (1, 1)
+        self.stages = backbone.stages
+        self.neck = nn.Sequential(
+            nn.Conv2d(320, 256, kernel_size=1, bias=False),
+            LayerNorm2d(256),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1, bias=False),
+            LayerNorm2d(256),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode pictures, float B×3×1024×1024, into features, B×256×64×64."""
+        features: Tensor = self.neck(self.stages(self.patch_embed(x)))
+        return features
+
+
+class ImageEncoder:
+    """A frozen encoder on its device, from a picture to `Features`."""
+
+    def __init__(self, network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> None:
+        self._network = network
+        self._device = device
+        self._autocast: dict[str, Any] = {
+            "device_type": device.type,
+            "dtype": dtype,
+            "enabled": dtype != torch.float32,
+        }
+
+    @torch.no_grad()
+    def __call__(self, image: Image) -> Features:
+        """Encode one picture, RGB, uint8, H×W×3."""
+        pixels = to_input(torch.from_numpy(image).to(self._device))
+        with torch.autocast(**self._autocast):
+            tensor = self._network(pixels)
+        return Features(tensor.float(), Geometry(*image.shape[:2]))

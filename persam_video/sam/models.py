@@ -1,0 +1,202 @@
+"""The models: how each is built, and how one with its weights gets onto a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from segment_anything import sam_model_registry
+from segment_anything.modeling import MaskDecoder as SamMaskDecoder
+from segment_anything.modeling import PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import Sam as SamNetwork
+from torch import Tensor
+
+from persam_video.errors import CheckpointError, DeviceError, InputError
+from persam_video.sam import mobile_sam
+from persam_video.sam.checkpoints import CHECKPOINTS, fetch_checkpoint, load_state_dict
+from persam_video.sam.image_encoder import ImageEncoder, TinyVitEncoder
+from persam_video.sam.mask_decoder import MaskDecoder
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
+
+MODELS = tuple(CHECKPOINTS)
+DEFAULT_MODEL = "vit_t"
+DEVICES = ("auto", "cuda", "cpu", "mps")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sam:
+    """A frozen Segment Anything on its device.
+
+    Args:
+        model: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``.
+        device: where it computes.
+        dtype: what the image encoder computes in; the rest is always float32.
+        encode: a picture, RGB, uint8, H×W×3, to its `Features`.
+        decode: `Features` and the `Prompts` of N objects to N×3 masks.
+    """
+
+    model: str
+    device: torch.device
+    dtype: torch.dtype
+    encode: ImageEncoder
+    decode: MaskDecoder
+
+
+def load_sam(
+    model: str = DEFAULT_MODEL,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: bool = True,
+) -> Sam:
+    """A model with its weights on a device.
+
+    Args:
+        model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
+        checkpoint: a local file of weights (.pt, .pth, .safetensors); by default the published ones, downloaded
+            once into the user's cache.
+        device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
+        precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
+        progress: show a bar on stderr while downloading.
+    Raises:
+        InputError: no such model.
+        CheckpointError: the weights cannot be had or do not fit the model.
+        DeviceError: the device or the precision is not available.
+    """
+    if model not in MODELS:
+        raise InputError(f"unknown model {model!r}; the models are {', '.join(MODELS)}")
+    chosen_device = choose_device(device)
+    dtype = choose_dtype(precision, chosen_device)
+    path = fetch_checkpoint(model, progress=progress) if checkpoint is None else Path(checkpoint)
+    network = build_network(model)
+    load_weights(network, load_state_dict(path), model=model, name=str(path))
+    return sam_from_network(network, model=model, device=chosen_device, dtype=dtype)
+
+
+def sam_from_network(network: SamNetwork, *, model: str, device: torch.device, dtype: torch.dtype) -> Sam:
+    """A built network, frozen and moved to its device."""
+    network.eval().requires_grad_(False).to(device)
+    return Sam(
+        model=model,
+        device=device,
+        dtype=dtype,
+        encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype),
+        decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
+    )
+
+
+def build_network(model: str) -> SamNetwork:
+    """A model with random weights: ``segment_anything``'s own, or for ``vit_t`` TinyViT before its decoder."""
+    if model != "vit_t":
+        return sam_model_registry[model](checkpoint=None)
+    return SamNetwork(
+        image_encoder=TinyVitEncoder(),
+        prompt_encoder=PromptEncoder(
+            embed_dim=256,
+            image_embedding_size=(FEATURE_SIZE, FEATURE_SIZE),
+            input_image_size=(INPUT_SIZE, INPUT_SIZE),
+            mask_in_chans=16,
+        ),
+        mask_decoder=SamMaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+            transformer_dim=256,
+            iou_head_depth=3,
+            iou_head_hidden_dim=256,
+        ),
+        pixel_mean=list(PIXEL_MEAN),
+        pixel_std=list(PIXEL_STD),
+    )
+
+
+def load_weights(network: Any, state: Mapping[str, Tensor], *, model: str, name: str) -> None:
+    """Put weights into a network, all of them or none.
+
+    Args:
+        name: what the weights are called in an error.
+    Raises:
+        CheckpointError: a tensor is missing, unknown or of another shape.
+    """
+    if model == "vit_t":
+        state = mobile_sam.to_timm(dict(state))
+    wanted = network.state_dict()
+    differences = [
+        _difference("missing", [key for key in wanted if key not in state]),
+        _difference("unknown", [key for key in state if key not in wanted]),
+        _difference(
+            "of another shape",
+            [
+                f"{key} {_shape(state[key])} instead of {_shape(tensor)}"
+                for key, tensor in wanted.items()
+                if key in state and state[key].shape != tensor.shape
+            ],
+        ),
+    ]
+    if any(differences):
+        other = _recognise(state)
+        advice = f"; it looks like {other}: use --model {other}" if other not in (None, model) else ""
+        raise CheckpointError(f"{name}: not weights of {model}: {', '.join(filter(None, differences))}{advice}")
+    network.load_state_dict(state)
+
+
+def _difference(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    return f"{len(names)} {'tensor' if len(names) == 1 else 'tensors'} {what} ({names[0]}{', …' * (len(names) > 1)})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "scalar"
+
+
+def _recognise(state: Mapping[str, Tensor]) -> str | None:
+    """Which model's weights these are, by the width of the image encoder."""
+    if any(key.startswith(("image_encoder.patch_embed.seq", "image_encoder.patch_embed.conv1")) for key in state):
+        return "vit_t"
+    position = state.get("image_encoder.pos_embed")
+    widths = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+    return None if position is None else widths.get(position.shape[-1])
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a name stands for.
+
+    Raises:
+        DeviceError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"unknown device {name!r}; the devices are {', '.join(DEVICES)}") from None
+    if device.type not in DEVICES:
+        raise DeviceError(f"unknown device {name!r}; the devices are {', '.join(DEVICES)}")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 1)
+    if not count:
+        raise DeviceError(
+            f"device {name}: there is none on this machine (or torch was built without it); use --device cpu"
+        )
+    if (device.index or 0) >= count:
+        raise DeviceError(f"device {name}: this machine has only {count} of them, counted from 0")
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What the image encoder computes in.
+
+    Raises:
+        DeviceError: no such precision, or the device does not have it.
+    """
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision not in PRECISIONS:
+        raise DeviceError(f"unknown precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise DeviceError("precision fp16: too slow on a CPU to be of use; use fp32 or bf16")
+    return PRECISIONS[precision]

@@ -1,0 +1,182 @@
+"""Copies the audio of the original into a new video, packet by packet, without re-encoding it."""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from persam_video.video.video_file import main_video_stream
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+class AudioCopy:
+    """All audio streams of ``source``, added to ``output`` and copied in step with its video.
+
+    Whatever is wrong with the audio is told once, as a warning, and never stops the video.
+
+    Args:
+        source: the file that the video's frames come from.
+        output: the new container, before its header is written.
+        name: of the new file, for messages.
+    """
+
+    def __init__(self, source: Path, output: OutputContainer, name: str) -> None:
+        self._source, self._output, self._name = source, output, name
+        self._has_failed = False
+        self._streams: dict[int, AudioStream] = {}  # of the input's index
+        self._pending: Packet[Any] | None = None
+        self._start = self._shift = Fraction(0)
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self.video_start: Fraction | None = None  # seconds; of the source's own video
+        self._container: InputContainer | None = None
+        try:
+            self._container = av.open(f"file:{source}", container_options={"protocol_whitelist": "file"})
+        except (av.FFmpegError, OSError) as error:
+            self._fail(error.strerror or str(error))
+            return
+        video = main_video_stream(self._container)
+        if video is not None and video.start_time is not None and video.time_base:
+            self.video_start = video.start_time * Fraction(video.time_base.numerator, video.time_base.denominator)
+        for stream in self._container.streams.audio:
+            self._add(stream)
+
+    def __bool__(self) -> bool:
+        return bool(self._streams)
+
+    def begin(self, start: Fraction, shift: Fraction) -> None:
+        """Sets what is copied: packets from ``start`` seconds on; ``shift`` seconds are taken off their times.
+
+        A shift of 0 means that the video is written from its beginning, and no packet is left out.
+        """
+        self._start, self._shift = start, shift
+        if self._container is not None and self._streams:
+            streams = [stream for stream in self._container.streams.audio if stream.index in self._streams]
+            self._packets = self._container.demux(*streams)
+
+    def copy_until(self, time: Fraction) -> None:
+        """Copies the packets up to ``time`` (seconds, of the source)."""
+        while (packet := self._next()) is not None:
+            if _time(packet) > time:
+                self._pending = packet
+                return
+            self._mux(packet)
+
+    def finish(self, end: Fraction) -> None:
+        """Copies the rest; only up to ``end`` (seconds, of the source) where the source's video goes on after that."""
+        if not self._streams:
+            return
+        limit = end if self._video_goes_on(end) else None
+        open_streams = set(self._streams)
+        while open_streams and (packet := self._next()) is not None:
+            if limit is not None and _time(packet) >= limit:
+                open_streams.discard(packet.stream.index)
+            else:
+                self._mux(packet)
+
+    def reject(self) -> None:
+        """Tells that the container does not take the audio after all, and closes the source."""
+        self._has_failed = True
+        self._warn_of_codec(" and ".join(sorted({_codec_name(stream) for stream in self._streams.values()})))
+        self.close()
+
+    def close(self) -> None:
+        """Closes the source. May be repeated."""
+        self._packets, self._pending, self._streams = iter(()), None, {}
+        if self._container is not None:
+            self._container.close()
+
+    def _add(self, stream: AudioStream) -> None:
+        try:
+            if stream.codec_context is None:
+                raise ValueError("unknown codec")
+            copy = self._output.add_stream_from_template(stream)
+        except (av.FFmpegError, ValueError):
+            self._warn_of_codec(_codec_name(stream))
+            return
+        if language := stream.language:
+            copy.metadata["language"] = language
+        self._streams[stream.index] = copy
+
+    def _next(self) -> Packet[Any] | None:
+        """The next packet that can be copied and is not before the start."""
+        if self._pending is not None:
+            packet, self._pending = self._pending, None
+            return packet
+        while True:
+            try:
+                following = next(self._packets, None)
+            except av.FFmpegError as error:
+                self._fail(error.strerror or str(error))
+                self._packets = iter(())
+                return None
+            if following is None:
+                return None
+            if not following.size or following.is_corrupt or (following.pts is None and following.dts is None):
+                continue
+            if self._shift and _time(following) < self._start:
+                continue
+            return following
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        index, unit = packet.stream.index, Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        shift = round(self._shift / unit)
+        if packet.pts is not None:
+            packet.pts -= shift
+        if packet.dts is not None:
+            packet.dts -= shift
+        packet.stream = self._streams[index]
+        try:
+            self._output.mux_one(packet)
+        except av.FFmpegError as error:
+            if error.errno in _NO_ROOM:  # no fault of the audio
+                raise
+            self._fail(error.strerror or str(error))
+
+    def _video_goes_on(self, end: Fraction) -> bool:
+        """Whether the source has video at or after ``end`` seconds: then the new video ends earlier than the source."""
+        try:
+            with av.open(f"file:{self._source}", container_options={"protocol_whitelist": "file"}) as container:
+                video = main_video_stream(container)
+                if video is None or not video.time_base:
+                    return False
+                unit = Fraction(video.time_base.numerator, video.time_base.denominator)
+                container.seek(int(end / unit), stream=video)
+                return any(
+                    packet.size and packet.pts is not None and packet.pts * unit >= end
+                    for packet in container.demux(video)
+                )
+        except (av.FFmpegError, OSError):
+            return False
+
+    def _warn_of_codec(self, codec: str) -> None:
+        container = Path(self._name).suffix
+        advice = "give an .mkv file to keep it" if container != ".mkv" else "convert the audio first"
+        warnings.warn(f"{self._name}: {container} cannot hold {codec} audio, left out; {advice}", stacklevel=6)
+
+    def _fail(self, reason: str) -> None:
+        if not self._has_failed:
+            warnings.warn(
+                f"{self._source}: its audio could not be copied whole ({reason}); {self._name} has what could be read",
+                stacklevel=5,
+            )
+        self._has_failed = True
+
+
+def _codec_name(stream: AudioStream) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
+
+
+def _time(packet: Packet[Any]) -> Fraction:
+    """When the packet is due, in seconds of the source."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return (ticks or 0) * Fraction(packet.time_base.numerator, packet.time_base.denominator)

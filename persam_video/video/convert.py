@@ -1,0 +1,140 @@
+"""From decoded frames to upright RGB pictures: interlacing, colours, rotation.
+
+Pixels are those that are stored: a frame of non-square pixels (anamorphic video) is not stretched, because masks are
+drawn on stored pixels. Transparency is dropped. HDR is not tone-mapped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.reformatter import Colorspace, VideoReformatter
+
+from persam_video.frame import Image
+
+_LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: black 16, white 235
+_HD_HEIGHT = 720  # from this height on, untagged video is BT.709
+# AVColorSpace → the matrix the converter uses; what is not here counts as untagged.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+_LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
+
+
+class RgbConverter:
+    """Turns decoded frames into upright RGB pictures, all of the first one's size."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()  # one for all: each has its own tables
+        self._stored_size: tuple[int, int] | None = None
+
+    def convert(self, frame: av.VideoFrame) -> Image:
+        """The upright picture of a frame: RGB, uint8, H×W×3, contiguous, full range.
+
+        The matrix and the range are those that the frame is tagged with. Untagged video is taken as BT.709 from
+        720 stored rows on and as BT.601 below, limited range, as players do.
+        """
+        if self._stored_size is None:
+            self._stored_size = (frame.width, frame.height)
+        width, height = self._stored_size  # a stream that changes its size is scaled, as players do
+        untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+        rgb = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_MATRICES.get(frame.colorspace, untagged),
+            threads=1,  # the model needs the other cores
+        )
+        image = cast(Image, rgb.to_ndarray())
+        if frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
+            image = _LIMITED_TO_FULL[image]  # the converter takes all grey for full range
+        # A copy, so that the picture does not keep the decoder's buffers alive.
+        return np.array(_upright(image, frame), order="C")
+
+
+def _upright(image: Image, frame: av.VideoFrame) -> Image:
+    """View of ``image`` turned and mirrored by the frame's display matrix, in steps of 90 degrees."""
+    try:
+        side_data: Any = frame.side_data  # the stub lists other kinds only
+        matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
+    except (KeyError, ValueError):  # none; or other side data that this PyAV has no name for
+        turned: Image = np.rot90(image, round(frame.rotation / 90) % 4)
+        return turned
+    # A point (x, y) goes to (a x + c y, b x + d y).
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) > abs(a):
+        image = image.transpose(1, 0, 2)
+        mirror_x, mirror_y = c < 0, b < 0
+    else:
+        mirror_x, mirror_y = a < 0, d < 0
+    return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+
+
+class Deinterlacer:
+    """Deinterlaces the frames that are flagged as interlaced: one frame out for each frame in, times kept.
+
+    Nothing is set up before the first such frame; until then frames pass untouched and at once.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._layout: tuple[int, int, str] | None = None
+        self._times: deque[tuple[int | None, int | None]] = deque()
+
+    def push(self, frame: av.VideoFrame) -> list[av.VideoFrame]:
+        """Takes the next frame; returns those that are ready, in order."""
+        layout = (frame.width, frame.height, frame.format.name)
+        ready: list[av.VideoFrame] = []
+        if self._graph is not None and layout != self._layout:
+            ready = self.flush()
+        if self._graph is None:
+            if not frame.interlaced_frame:
+                return [*ready, frame]
+            self._graph, self._layout = _deinterlacing_graph(frame), layout
+        self._times.append((frame.pts, frame.dts))
+        self._graph.vpush(frame)
+        return ready + self._pull()
+
+    def flush(self) -> list[av.VideoFrame]:
+        """The frames still held back, in order."""
+        if self._graph is None:
+            return []
+        self._graph.vpush(None)
+        ready = self._pull()
+        self._graph = None
+        self._times.clear()
+        return ready
+
+    def _pull(self) -> list[av.VideoFrame]:
+        assert self._graph is not None
+        ready = []
+        while self._times:
+            try:
+                frame = self._graph.vpull()
+            except (BlockingIOError, EOFError):
+                break
+            frame.pts, frame.dts = self._times.popleft()  # the filter has its own unit of time
+            ready.append(frame)
+        return ready
+
+
+def _deinterlacing_graph(frame: av.VideoFrame) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink"))
+    graph.configure()
+    return graph

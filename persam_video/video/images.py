@@ -1,0 +1,111 @@
+"""A folder of pictures, or a glob pattern of pictures, read as a video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from persam_video.errors import DamagedVideoError, VideoError
+from persam_video.frame import Frame, Image
+from persam_video.video.span import Span
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+class PictureFiles:
+    """The pictures of a folder or a glob pattern, in natural order (2 before 10).
+
+    Raises:
+        VideoError: there is no picture, two of them would have masks of the same name, or the first cannot be read.
+    """
+
+    def __init__(self, source: Path, frame_rate: Fraction) -> None:
+        self._source = source
+        self._paths = _find_pictures(source)
+        self.path = source if source.is_dir() else self._paths[0].parent
+        self.frame_rate: Fraction | None = frame_rate
+        self.time_base = 1 / frame_rate
+        self.total: int | None = len(self._paths)
+        self.count = 0  # of the pictures that were passed, read or not
+
+    def frames(self, span: Span) -> Generator[Frame, None, None]:
+        """The wanted pictures as frames; ``pts`` is the place of the picture among all.
+
+        Raises:
+            DamagedVideoError: a picture cannot be read, or has another size than the first one.
+        """
+        size: tuple[int, int] | None = None
+        for index, path in enumerate(self._paths):
+            time = index * self.time_base
+            if span.is_past(index, time):
+                return
+            if span.wants(index, time):
+                try:
+                    image = read_picture(path)
+                except Exception as error:  # damaged pictures make their decoders raise all sorts of things
+                    message = f"{path}: picture {index} cannot be read ({error}); {index} pictures come before it"
+                    raise DamagedVideoError(" ".join(message.split()), frame_index=index) from error
+                height, width = image.shape[:2]
+                size = size or (width, height)
+                if (width, height) != size:
+                    raise DamagedVideoError(
+                        f"{path}: is {width}×{height} pixels, but the pictures before it are {size[0]}×{size[1]}; "
+                        "all must have the same size",
+                        frame_index=index,
+                    )
+                yield Frame(index=index, image=image, name=path.stem, pts=index, time_base=self.time_base)
+            self.count = index + 1
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def read_picture(path: Path) -> Image:
+    """A picture as RGB, uint8, H×W×3: turned as its EXIF data says, without its transparency, 16-bit grey scaled.
+
+    Raises:
+        OSError, ValueError and whatever else Pillow raises for a picture that it cannot read.
+    """
+    with PIL.Image.open(path) as opened:
+        picture = PIL.ImageOps.exif_transpose(opened)
+        if picture.mode == "I" or picture.mode.startswith("I;16"):  # Pillow would clip these at 255
+            grey = np.clip(np.asarray(picture, dtype=np.float32), 0, 65535)
+            return np.repeat(np.rint(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
+        return np.array(picture.convert("RGB"))
+
+
+def _find_pictures(source: Path) -> list[Path]:
+    if source.is_dir():
+        found, where = source.iterdir(), "the folder holds"
+    else:
+        root = Path(source.anchor)
+        found, where = root.glob(str(source.relative_to(root))), "the pattern matches"
+    paths = [
+        path
+        for path in found
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not paths:
+        kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
+        raise VideoError(f"{source}: {where} no picture; give a video file, or pictures of these kinds: {kinds}")
+    paths.sort(key=lambda path: (_natural_key(str(path.parent)), _natural_key(path.name)))
+    of_stem: dict[str, Path] = {}
+    for path in paths:
+        other = of_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise VideoError(
+                f"{source}: {other.name} and {path.name} would have masks of the same name; rename one, "
+                'or give a pattern that matches only one kind, like "folder/*.jpg"'
+            )
+    return paths
+
+
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    """Sorts digits as the number they make: 2 before 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

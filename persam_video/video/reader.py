@@ -1,0 +1,156 @@
+"""Reads a video file, or pictures, as a stream of upright RGB frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+from persam_video.errors import DamagedVideoError, VideoError
+from persam_video.frame import Frame
+from persam_video.video.images import PICTURE_SUFFIXES, PictureFiles
+from persam_video.video.span import Span
+from persam_video.video.video_file import VideoFile
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video before it is read through.
+
+    Args:
+        path: the file, or the folder of the pictures.
+        width: of the upright frames, pixels.
+        height: of the upright frames, pixels.
+        time_base: seconds per unit of ``Frame.pts``.
+        frame_rate: average of the frames that the reader yields (a ``stride`` of 2 halves it), per second;
+            None where unknown.
+        frame_count: how many frames the reader will yield. Where the container does not count them it is estimated
+            from the duration, good for a progress bar; None where even that is unknown.
+        is_images: pictures, not a video file.
+    """
+
+    path: Path
+    width: int
+    height: int
+    time_base: Fraction
+    frame_rate: Fraction | None
+    frame_count: int | None
+    is_images: bool
+
+
+class VideoReader:
+    """The wanted frames of a video, one at a time; iterate once, and close it or use it in a ``with`` block.
+
+    Frames are RGB, uint8, H×W×3, contiguous, upright, and all of the size in ``info``. Memory does not grow with
+    the length of the video. Not for two threads at a time: close it from the thread that reads, or after that one.
+
+    Iterating raises:
+        DamagedVideoError: the video is damaged or cut short; every frame before that was yielded.
+    """
+
+    info: VideoInfo
+
+    def __init__(self, source: VideoFile | PictureFiles, span: Span) -> None:
+        self._source = source
+        self._frames = source.frames(span)
+        self._was_iterated = False
+        try:
+            self._first: Frame | None = self._read_first(span)
+        except BaseException:
+            self.close()
+            raise
+        rate = source.frame_rate
+        self.info = VideoInfo(
+            path=source.path,
+            width=self._first.width,
+            height=self._first.height,
+            time_base=source.time_base,
+            frame_rate=rate / span.stride if rate else None,
+            frame_count=span.count(source.total, rate),
+            is_images=isinstance(source, PictureFiles),
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._was_iterated:
+            raise RuntimeError("a video reader can be iterated only once; open the video again")
+        self._was_iterated = True
+        return self._iterate()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; nothing more can be read. May be repeated."""
+        self._first = None
+        self._frames.close()
+        self._source.close()
+
+    def _iterate(self) -> Iterator[Frame]:
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+            del first  # only the caller decides how long a picture is kept
+        yield from self._frames
+
+    def _read_first(self, span: Span) -> Frame:
+        try:
+            frame = next(self._frames, None)
+        except DamagedVideoError as error:
+            raise VideoError(
+                str(error) + (f"; --start must be below {error.frame_index}" if error.frame_index else "")
+            ) from error
+        if frame is not None:
+            return frame
+        path, count = self._source.path, self._source.count
+        if count == 0:
+            raise VideoError(f"{path}: holds no frame; give a video with at least one")
+        if span.was_passed:
+            raise VideoError(
+                f"{path}: no frame lies between --start {span.start} and --end {span.end}; move them apart"
+            )
+        seconds = f" ({float(count / self._source.frame_rate):.2f} s)" if self._source.frame_rate else ""
+        limit = "the end" if isinstance(span.start, float) else str(count)
+        raise VideoError(f"{path}: has only {count} frames{seconds}; --start must be below {limit}, not {span.start}")
+
+
+def open_video(
+    source: str | Path,
+    *,
+    start: int | float = 0,
+    end: int | float | None = None,
+    stride: int = 1,
+    image_frame_rate: Fraction | int = 24,
+) -> VideoReader:
+    """Opens a video file (mp4, mov, mkv, webm, avi, gif), a folder of pictures, or a glob pattern of pictures.
+
+    The first wanted frame is decoded at once, so that what cannot be read is told here and not later.
+
+    Args:
+        source: the file, the folder, or a pattern such as ``"frames/*.jpg"``. Pictures are read in natural order.
+        start: first frame wanted; an int is its index, a float is seconds after the first frame.
+        end: first frame no longer wanted, in the same way; None is the end of the video.
+        stride: 1 for every frame, 2 for every other one.
+        image_frame_rate: pictures per second.
+
+    Raises:
+        VideoError: there is no such thing, it is no video, it holds no frame, or ``start``, ``end``, ``stride``
+            leave none.
+    """
+    span = Span(start, end, stride)
+    if image_frame_rate <= 0:
+        raise VideoError(f"--image-frame-rate is {image_frame_rate}; it must be above 0")
+    path = Path(source)
+    if path.is_dir() or (not path.exists() and any(character in str(source) for character in "*?[")):
+        return VideoReader(PictureFiles(path, Fraction(image_frame_rate)), span)
+    if not path.is_file():
+        raise VideoError(f"{path}: no such file; give a video file, a folder of pictures, or a pattern of pictures")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        raise VideoError(f'{path}: is a single picture; give its folder, or a glob pattern like "*{path.suffix}"')
+    return VideoReader(VideoFile(path), span)

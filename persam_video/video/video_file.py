@@ -1,0 +1,252 @@
+"""A video file: opened, checked, decoded frame by frame, and any damage told from an ordinary end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from persam_video.errors import DamagedVideoError, VideoError
+from persam_video.frame import Frame
+from persam_video.video.container_size import declared_size
+from persam_video.video.convert import Deinterlacer, RgbConverter
+from persam_video.video.span import Span
+
+_KINDS = "give an mp4, mov, mkv, webm, avi or gif file, a folder of pictures, or a glob pattern of pictures"
+_COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+class _BrokenError(Exception):
+    """Decoding cannot go on; the text says why."""
+
+
+class VideoFile:
+    """One video file, read once from its start.
+
+    Raises:
+        VideoError: it does not exist, is no video, or nothing in it can be decoded.
+    """
+
+    is_images = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._container = _open(path)
+        try:
+            self._stream = _video_stream(self._container, path)
+        except VideoError:
+            self._container.close()
+            raise
+        stream = self._stream
+        self.time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
+        self.frame_rate = as_fraction(stream.average_rate) or as_fraction(stream.guessed_rate)
+        self.total = self._frame_count()
+        self.count = 0  # of the frames that were passed, wanted or not
+        self._tail_is_missing = False
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._container.close()
+
+    def frames(self, span: Span) -> Generator[Frame, None, None]:
+        """The wanted frames, in the order they are shown in.
+
+        Raises:
+            DamagedVideoError: the file is damaged or cut short; every frame before that was yielded.
+        """
+        converter = RgbConverter()
+        step = max(round(1 / (self.frame_rate * self.time_base)), 1) if self.frame_rate else 1
+        first_pts = last_pts = None
+        try:
+            for frame in self._progressive_frames():
+                pts = frame.pts if frame.pts is not None else frame.dts
+                if last_pts is not None and (pts is None or pts <= last_pts):
+                    pts = last_pts + (step if pts is None else 1)
+                last_pts = pts = pts or 0
+                if first_pts is None:
+                    first_pts = pts
+                time = (pts - first_pts) * self.time_base
+                index = self.count
+                if span.is_past(index, time):
+                    return
+                if span.wants(index, time):
+                    image = converter.convert(frame)
+                    yield Frame(index=index, image=image, name=f"{index:05d}", pts=pts, time_base=self.time_base)
+                self.count = index + 1
+        except (_BrokenError, av.FFmpegError) as error:
+            reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+            raise DamagedVideoError(
+                f"{self.path}: damaged at frame {self.count} ({reason}); "
+                + ("no frame before it" if not self.count else f"the {self.count} frames before it were read"),
+                frame_index=self.count,
+            ) from error
+
+    def _progressive_frames(self) -> Iterator[av.VideoFrame]:
+        deinterlacer = Deinterlacer()
+        try:
+            for frame in self._decoded_frames():
+                yield from deinterlacer.push(frame)
+        except _BrokenError:
+            yield from deinterlacer.flush()
+            raise
+        yield from deinterlacer.flush()
+
+    def _decoded_frames(self) -> Iterator[av.VideoFrame]:
+        count = 0
+        for frame in self._decode("AUTO"):
+            count += 1
+            yield frame
+        if self._tail_is_missing:
+            # Threaded decoders may lose an error among the last few packets, and good frames with it. Decode again
+            # without threads: it tells the frames that can be had, and whether anything was wrong at all.
+            self._container.close()
+            self._container = _open(self.path)
+            self._stream = _video_stream(self._container, self.path)
+            yield from islice(self._decode("NONE"), count, None)
+
+    def _decode(self, thread_type: str) -> Iterator[av.VideoFrame]:
+        """All frames in the order they are shown in.
+
+        Raises:
+            _BrokenError: a packet cannot be decoded, or the file ends before it should.
+        """
+        stream = self._stream
+        stream.thread_type = thread_type
+        broken: _BrokenError | None = None
+        packets = 0
+        next_dts: int | None = None  # of the packet after the last whole one
+        newest_pts: int | None = None
+        shown_pts: int | None = None
+        end: int | None = None
+        demuxer = self._container.demux(stream)
+        while broken is None:
+            try:
+                packet = next(demuxer)
+            except StopIteration:
+                break
+            except av.FFmpegError as error:
+                broken = _BrokenError(error.strerror)
+                break
+            packets += packet.dts is not None or packet.pts is not None  # the last of all is a dummy
+            if not packet.size:  # a frame that was left out; the decoder would take it for the end
+                continue
+            if packet.is_corrupt:
+                broken, next_dts = _BrokenError("the file ends within it"), packet.dts
+                break
+            if packet.dts is not None:
+                next_dts = packet.dts + (packet.duration or 0)
+            if packet.pts is not None and not packet.is_discard:
+                newest_pts = packet.pts if newest_pts is None else max(newest_pts, packet.pts)
+                end = newest_pts + (packet.duration or 0)
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                # What the decoder still holds may be built on the broken packet: it is given up.
+                raise _BrokenError(error.strerror) from error
+            for frame in frames:
+                shown_pts = frame.pts
+                yield frame
+        if broken is None and self._is_cut_short(packets, end):
+            broken = _BrokenError("the file ends too early")
+        try:
+            held = stream.codec_context.decode(None)
+        except av.FFmpegError as error:
+            held = []
+            if thread_type == "NONE" and not isinstance(error, EOFError):
+                broken = broken or _BrokenError(error.strerror)
+        for frame in held:
+            if broken is not None and frame.pts is not None and next_dts is not None and frame.pts > next_dts:
+                break  # frames that go before this one may be among those that are missing
+            shown_pts = frame.pts
+            yield frame
+        if broken is not None:
+            raise broken
+        self._tail_is_missing = newest_pts is not None and (shown_pts is None or shown_pts < newest_pts)
+
+    def _is_cut_short(self, packets: int, end: int | None) -> bool:
+        """Whether the container promises more video than was found.
+
+        Args:
+            packets: how many there were.
+            end: when the last one ends, in units of the stream's time base.
+        """
+        stream, kind = self._stream, self._container.format.name
+        size = self.path.stat().st_size
+        if "mp4" in kind:
+            return any(entry.pos + entry.size > size for entry in stream.index_entries[packets:])
+        promised = declared_size(self.path)
+        if promised is None or promised <= size:
+            return False
+        if kind == "avi":
+            return packets < stream.frames
+        duration = self._container.duration
+        if duration is None or end is None or not self.frame_rate:
+            return True
+        # Only what follows the video may be missing, such as the index for seeking.
+        return end * self.time_base < Fraction(duration, av.time_base) - 1 / self.frame_rate
+
+    def _frame_count(self) -> int | None:
+        """How many frames there are, or nearly, where the container tells; else None."""
+        stream, container = self._stream, self._container
+        if "mp4" in container.format.name and stream.frames and len(stream.index_entries):
+            # Edit lists keep packets from being shown.
+            return sum(not entry.is_discard for entry in stream.index_entries)
+        if stream.frames and container.format.name != "gif":
+            return stream.frames
+        if stream.duration:
+            seconds = stream.duration * self.time_base
+        elif tagged := stream.metadata.get("DURATION"):  # Matroska's own duration is that of the longest stream
+            hours, minutes, rest = tagged.split(":")
+            seconds = int(hours) * 3600 + int(minutes) * 60 + Fraction(rest)
+        elif container.duration:
+            seconds = Fraction(container.duration, av.time_base)
+        else:
+            return None
+        return round(seconds * self.frame_rate) if self.frame_rate else None
+
+
+def as_fraction(value: Any) -> Fraction | None:
+    """PyAV's rationals are fractions, or from its version 19 on a type of its own; unset ones are falsy."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def _open(path: Path) -> InputContainer:
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: is empty (0 bytes); {_KINDS}")
+    try:
+        # "file:" because FFmpeg takes what stands before a colon in the name for a protocol; the whitelist
+        # because a playlist must not make it fetch things from elsewhere.
+        container = av.open(f"file:{path}", mode="r", container_options={"protocol_whitelist": "file"})
+    except EOFError as error:
+        raise VideoError(f"{path}: holds no frame, or is cut short; {_KINDS}") from error
+    except (av.FFmpegError, OSError) as error:
+        with path.open("rb") as file:
+            is_mp4 = file.read(8)[4:] == b"ftyp"
+        hint = "it may be cut short; record or download it again" if is_mp4 else _KINDS
+        raise VideoError(f"{path}: cannot be read as a video ({error.strerror}); {hint}") from error
+    name = container.format.name
+    if name in ("tty", "image2") or name.endswith("_pipe"):  # text, or a single picture
+        container.close()
+        raise VideoError(f"{path}: is no video; {_KINDS}")
+    return container
+
+
+def main_video_stream(container: InputContainer) -> VideoStream | None:
+    """The first video stream that is no cover art."""
+    return next((stream for stream in container.streams.video if not stream.disposition & _COVER_ART), None)
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    stream = main_video_stream(container)
+    if stream is None:
+        raise VideoError(f"{path}: has no video stream; {_KINDS}")
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: its video codec is unknown; convert it to H.264, for example")
+    return stream

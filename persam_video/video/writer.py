@@ -1,0 +1,273 @@
+"""Writes RGB frames as an H.264 video with the timing, and the audio, of the original."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+from persam_video.errors import OutputError
+from persam_video.frame import Image
+from persam_video.video.audio import AudioCopy
+
+_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each frame is written under its own time
+_BT709 = 1
+_LIMITED_RANGE = 1
+_FAILURES = (av.FFmpegError, OSError, ValueError)
+
+
+class VideoWriter:
+    """A new video file: H.264, 4:2:0, BT.709 limited range, in an .mp4, .mov or .mkv file.
+
+    A width or height that is odd is padded to the next even number by repeating the last column or row, as 4:2:0 has
+    half as many colour samples. The file is written under a hidden name beside its own and gets its own name in
+    ``close``, so a file of that name is always whole. In a ``with`` block an exception discards it.
+
+    Times are the original's: written from its beginning, a video has the timestamps of the original; from later on,
+    the first frame is at 0 and the differences stay. In .mp4 and .mov nothing is rounded, .mkv counts milliseconds.
+
+    Args:
+        path: file to write; its folder is made when it is missing.
+        width: of the frames, pixels.
+        height: of the frames, pixels.
+        time_base: seconds per unit of the ``pts`` that are given to ``write``.
+        frame_rate: average frames per second; tells how long the last frame lasts. None where unknown.
+        audio_from: the video the frames come from; its audio is copied as it is, cut to the time that is written.
+        overwrite: whether a file that exists may be replaced.
+
+    Raises:
+        OutputError: the file exists, its name has another suffix, or it cannot be written there; nothing is left
+            behind.
+
+    Warns:
+        UserWarning: audio that the container cannot hold, or that is damaged; the video is written all the same.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int,
+        height: int,
+        time_base: Fraction,
+        frame_rate: Fraction | None,
+        audio_from: Path | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._width, self._height, self._time_base = width, height, time_base
+        self._last_duration = max(round(1 / (frame_rate * time_base)), 1) if frame_rate else 0
+        self._first_pts: int | None = None
+        self._last_pts = 0
+        self._shift = 0  # taken off each pts
+        self._reformatter = VideoReformatter()
+        self._container: OutputContainer | None = None
+        self._audio: AudioCopy | None = None
+        self._made_folders: list[Path] = []
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        try:
+            _check_path(self.path, audio_from, overwrite)
+            self._make_folder()
+            self._partial.touch()
+            self._stream = self._open(frame_rate, audio_from)
+        except _FAILURES as error:
+            self.discard()
+            raise self._error(error) from error
+
+    def write(self, image: Image, pts: int) -> None:
+        """Adds a frame.
+
+        Args:
+            image: RGB, uint8, H×W×3, of the size given at the beginning.
+            pts: when it is shown, in units of ``time_base``; later than the frame before.
+
+        Raises:
+            OutputError: the disk is full, or the encoder failed; what was written is removed.
+            ValueError: the image has another size or type, the time is not later, or the writer is closed.
+        """
+        if self._container is None:
+            raise ValueError(f"{self.path}: is closed")
+        if image.shape != (self._height, self._width, 3) or image.dtype != np.uint8:
+            raise ValueError(
+                f"{self.path}: frames must be uint8 of shape {(self._height, self._width, 3)}; "
+                f"got {image.dtype} of shape {image.shape}"
+            )
+        if self._first_pts is not None and pts <= self._last_pts:
+            raise ValueError(f"{self.path}: frame times must increase; got {pts} after {self._last_pts}")
+        try:
+            if self._first_pts is None:
+                self._begin(pts)
+            elif not self._last_duration:
+                self._last_duration = pts - self._last_pts
+            self._last_pts = pts
+            self._encode(self._to_yuv(image, pts))
+            if self._audio is not None:
+                self._audio.copy_until(pts * self._time_base)
+        except _FAILURES as error:
+            self.discard()
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Finishes the file and gives it its name. Without a frame there is no file. May be repeated.
+
+        Raises:
+            OutputError: the disk is full, or the encoder failed; what was written is removed.
+        """
+        if self._container is None:
+            return
+        if self._first_pts is None:
+            self.discard()
+            return
+        try:
+            self._encode(None)
+            if self._audio is not None:
+                self._audio.finish((self._last_pts + self._last_duration) * self._time_base)
+                self._audio.close()
+            container, self._container = self._container, None
+            container.close()
+            self._partial.replace(self.path)
+        except _FAILURES as error:
+            self.discard()
+            raise self._error(error) from error
+
+    def discard(self) -> None:
+        """Removes what was written, and the folders that were made for it; a finished file stays. May be repeated."""
+        if self._audio is not None:
+            self._audio.close()
+        container, self._container = self._container, None
+        # First, so that closing does not spend time on finishing the file.
+        self._partial.unlink(missing_ok=True)
+        if container is not None:
+            with suppress(*_FAILURES):
+                container.close()
+            self._partial.unlink(missing_ok=True)
+        if not self.path.exists():
+            for folder in reversed(self._made_folders):
+                try:
+                    folder.rmdir()
+                except OSError:  # something else was put there
+                    break
+            self._made_folders = []
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _make_folder(self) -> None:
+        missing = []
+        folder = self.path.parent
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            folder.mkdir()
+            self._made_folders.append(folder)
+
+    def _open(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
+        """Opens the file and writes its header, without the audio where the container does not take it after all."""
+        stream = self._open_container(frame_rate, audio_from)
+        assert self._container is not None
+        try:
+            self._container.start_encoding()
+        except _FAILURES:
+            if not self._audio:
+                raise
+            self._audio.reject()
+            stream = self._open_container(frame_rate, None)
+            self._container.start_encoding()
+        return stream
+
+    def _open_container(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
+        muxer = _MUXERS[self.path.suffix.lower()]
+        self._container = container = av.open(f"file:{self._partial}", "w", format=muxer)
+        stream = container.add_stream(
+            "libx264", rate=frame_rate.limit_denominator(10**6) if frame_rate else 24, options=dict(_QUALITY)
+        )
+        stream.width, stream.height = self._width + self._width % 2, self._height + self._height % 2
+        stream.pix_fmt = "yuv420p"
+        codec = stream.codec_context
+        codec.time_base = stream.time_base = self._time_base
+        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+        codec.color_range = _LIMITED_RANGE
+        if audio_from is not None:
+            self._audio = AudioCopy(audio_from, container, str(self.path))
+        if muxer == "matroska":
+            # Audio may begin a little before 0; by default all times would be moved for that.
+            container.container_options["avoid_negative_ts"] = "disabled"
+        else:
+            container.container_options["movflags"] = "faststart"
+            container.container_options["movie_timescale"] = str(_movie_timescale(container))
+        return stream
+
+    def _begin(self, pts: int) -> None:
+        self._first_pts = self._shift = pts
+        start = pts * self._time_base
+        if self._audio is None:
+            return
+        own_start = self._audio.video_start
+        # Half a frame of doubt: some containers know the beginning only roughly.
+        tolerance = self._last_duration * self._time_base / 2
+        if own_start is not None and start - own_start <= tolerance and pts >= 0:
+            self._shift = 0
+        self._audio.begin(start, self._shift * self._time_base)
+
+    def _to_yuv(self, image: Image, pts: int) -> av.VideoFrame:
+        if self._width % 2 or self._height % 2:
+            image = np.pad(image, ((0, self._height % 2), (0, self._width % 2), (0, 0)), mode="edge")
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image)),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,  # the model needs the other cores
+        )
+        frame.pts, frame.time_base = pts - self._shift, self._time_base
+        return frame
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        assert self._container is not None
+        for packet in self._stream.encode(frame):
+            packet.duration = self._last_duration or 1  # tells only how long the last frame lasts
+            self._container.mux_one(packet)
+
+    def _error(self, error: Exception) -> OutputError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return OutputError(f"{self.path}: cannot be written ({reason}); give a place with room that can be written to")
+
+
+def _check_path(path: Path, audio_from: Path | None, overwrite: bool) -> None:
+    if path.suffix.lower() not in _MUXERS:
+        raise OutputError(f"{path}: the suffix must be one of {', '.join(_MUXERS)}, not {path.suffix or 'none'!r}")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise OutputError(f"{path}: {parent} is a file, not a folder; give another place")
+    if path.exists():
+        if audio_from is not None and audio_from.exists() and path.samefile(audio_from):
+            raise OutputError(f"{path}: is the video that is read; give another name")
+        if not overwrite:
+            raise OutputError(f"{path}: exists; give --overwrite to replace it")
+
+
+def _movie_timescale(container: OutputContainer) -> int:
+    """A unit of time that all streams' beginnings can be told in without rounding, if there is one of 32 bits."""
+    units = [stream.time_base.denominator for stream in container.streams if stream.time_base]
+    exact = math.lcm(*units)
+    return exact if exact < 2**31 else max(units)
