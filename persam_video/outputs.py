@@ -100,7 +100,8 @@ class OutputThreads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        faults = [fault for thread in self._threads if (fault := thread.finish()) is not None]
+        # Backwards: the first may have made the folder that the others are in.
+        faults = [fault for thread in reversed(self._threads) if (fault := thread.finish()) is not None]
         if faults and error is None:
             raise faults[0]
 

@@ -122,13 +122,14 @@ def test_untagged_colours_are_by_the_height(size: tuple[int, int], matrix: int, 
     assert_colours(read(path)[0].image, tolerance=4)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "ffv1", "libx265"])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_grey(full_range: bool, tmp_path: Path) -> None:
+def test_grey(full_range: bool, codec: str, tmp_path: Path) -> None:
     image = marked_image(9)
     luma = np.rint(image @ [0.299, 0.587, 0.114])
     stored = luma if full_range else np.rint(luma * 219 / 255 + 16)
     stored = np.repeat(stored.astype(np.uint8)[..., None], 3, axis=2)
-    path = write_clip(tmp_path / "grey.mp4", images=[stored] * 3, pix_fmt="gray", full_range=full_range)
+    path = write_clip(tmp_path / "grey.mkv", images=[stored] * 3, codec=codec, pix_fmt="gray", full_range=full_range)
     frame = read(path)[0]
     assert number_of(frame.image) == 9
     assert_colours(frame.image, tolerance=4, grey=True)
@@ -299,10 +300,10 @@ def test_exif_orientation_and_modes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_grey_of_16_bits_is_scaled(suffix: str, tmp_path: Path) -> None:
     luma = np.rint(marked_image(3) @ [0.299, 0.587, 0.114]).astype(np.uint16)
-    PIL.Image.fromarray(luma * 257).save(tmp_path / f"1.{suffix}")
+    PIL.Image.fromarray(luma * 256).save(tmp_path / f"1.{suffix}")
     image = read(tmp_path)[0].image
     assert number_of(image) == 3
-    assert_colours(image, tolerance=1, grey=True)
+    assert_colours(image, tolerance=2, grey=True)
 
 
 def test_pictures_that_do_not_fit_together(tmp_path: Path) -> None:
@@ -364,13 +365,13 @@ def test_audio_only(tmp_path: Path) -> None:
     assert "has no video stream" in _refused(path)
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi"])
-def test_a_video_without_frames(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "words"), [("mkv", "no frame"), ("avi", "no frame"), ("mp4", "no video stream")])
+def test_a_video_without_frames(suffix: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / f"none.{suffix}"
     with av.open(str(path), "w") as output:
         output.add_stream("libx264", rate=25).width = 64
         output.start_encoding()
-    assert "no frame" in _refused(path)
+    assert words in _refused(path)
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,7 @@ def _track(options: argparse.Namespace) -> int:
         try:
             sam = _load_sam(options)
         except BaseException:
-            for output in outputs:
-                output.discard()
+            _discard(outputs)
             raise
         return _run(reader, sam, label_map, outputs, quiet=options.quiet)
 
@@ -99,10 +98,14 @@ def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]
         if overlay is not None:
             outputs.append(OverlayOutput(overlay, video, overwrite=options.overwrite))
     except BaseException:
-        for output in outputs:
-            output.discard()
+        _discard(outputs)
         raise
     return outputs
+
+
+def _discard(outputs: list[Output]) -> None:
+    for output in reversed(outputs):  # the first may have made the folder that the others are in
+        output.discard()
 
 
 def _same(one: Path, other: Path) -> bool:

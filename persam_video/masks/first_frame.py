@@ -222,7 +222,9 @@ def _values_of_colours(image: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[
         if all(int(code) in id_of for code in found):
             return np.array([id_of[int(code)] for code in found], dtype=np.uint8)[where]
     if found[0] != 0 or not 1 < len(found) <= _MAX_FLAT_COLOURS + 1:
-        raise FirstMaskError(f"{path} is a colour picture with {len(found)} colours; {_HOW_TO_SAVE}")
+        raise FirstMaskError(
+            f"{path} is a picture of {len(found)} colours, not of a few flat ones on black; {_HOW_TO_SAVE}"
+        )
     label_map = where.astype(np.uint8)
     if len(_distinct(label_map[_is_flat(label_map) | (label_map == 0)])) < len(found):
         raise FirstMaskError(f"{path} is a colour picture, and some of its colours occur on edges only; {_HOW_TO_SAVE}")
@@ -235,7 +237,7 @@ def _values_of_colours(image: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[
 
 
 def _as_ids(values: _Values, name: str) -> LabelMap:
-    """Pixel values as object ids, uint8; refuses what is none."""
+    """Pixel values as object ids, a new array; refuses what is none."""
     found = _distinct(values)
     if found in ([0, 255], [0, 65535]):
         return np.array(values != 0, dtype=np.uint8)
@@ -329,7 +331,7 @@ def _equal_neighbours(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def _resize(ids: LabelMap, *, width: int, height: int, name: str) -> LabelMap:
     mask_height, mask_width = ids.shape
     if (mask_width, mask_height) == (width, height):
-        return np.array(ids)
+        return ids
     sizes = f"{name} is {mask_width}×{mask_height} pixels, the video is {width}×{height}"
     if not _same_aspect(mask_width, mask_height, width, height):
         if _same_aspect(mask_height, mask_width, width, height):

@@ -107,8 +107,10 @@ class MaskWriter:
         self._written[name] = path
 
     def close(self) -> None:
-        """Finish; every mask is whole already."""
+        """Finish; every mask is whole already. Without a mask, the folders made here go again."""
         self._closed = True
+        if not self._written:
+            self._remove_made_folders()
 
     def discard(self) -> None:
         """Remove the masks written here, and the folders made here if nothing else is in them; never raises OSError.

