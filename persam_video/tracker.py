@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,13 @@ from torch import Tensor
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap
 from persam_video.masks.first_frame import check_label_map
 from persam_video.persam.location_prior import confidence_maps, location_prior
-from persam_video.persam.presence import mean_confidence, presence_thresholds
+from persam_video.persam.matching import PRESENCE, best_matching, match_maps, matching_share
 from persam_video.persam.prompts import boxes_of, frame_prompts
 from persam_video.persam.refinement import refine
 from persam_video.persam.scale_weights import fit_scale_weights, weigh_scales
-from persam_video.persam.target import target_embeddings
+from persam_video.persam.target import learn_targets, most_covered
 from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import Prompts
 from persam_video.sam.models import Sam
 from persam_video.sam.preprocess import LOW_RES_SIZE, to_frame, to_grid
 
@@ -69,34 +71,38 @@ class Tracker:
         frame = self._as_frame(frame)
         if features is None:
             features = self._sam.encode(frame.image)
-        maps = confidence_maps(features, self._embeddings)
-        prompts = frame_prompts(location_prior(maps), self._boxes, self._has_box, features)
+        matches = match_maps(features, self._targets)
+        prompts = self._prompts(features, matches)
         answer = self._sam.decode(features, prompts)
         logits = weigh_scales(answer.logits, self._scale_weights)
         nothing = (logits <= 0).flatten(1).all(dim=1)
         logits = torch.where(nothing[:, None, None], answer.best()[0], logits)
-        logits, scores = refine(self._sam.decode, features, prompts, logits)
-        present = mean_confidence(maps, logits > 0) >= self._thresholds
+        choose = partial(best_matching, matches=matches)
+        logits, scores = refine(self._sam.decode, features, prompts, logits, choose)
+        present = matching_share(logits > 0, matches) >= PRESENCE
         logits = torch.where(present[:, None, None], logits, _NOWHERE)
         self._remember(logits, features)
         owners = compose(to_frame(part, features.geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
         return self._result(frame, self._table[owners.cpu().numpy()], scores.tolist())
 
     def _personalise(self, features: Features, given: LabelMap) -> None:
-        """Learn the targets from the first frame: embeddings and scale weights."""
+        """Learn from the first frame what each object looks like, and which scale it is."""
         device = features.tensor.device
         masks = torch.stack([torch.from_numpy(given == i) for i in self.object_ids]).to(device)
-        self._embeddings = target_embeddings(features, masks)
+        ignored = torch.from_numpy(given == IGNORE_ID).to(device)[None]
+        self._targets = learn_targets(features, masks)
         coverage = to_grid(masks, LOW_RES_SIZE)
-        covered = coverage >= coverage.flatten(1).amax(dim=1)[:, None, None].clamp(max=0.5)
-        self._boxes, self._has_box = boxes_of(covered)
+        self._boxes, self._has_box = boxes_of(most_covered(coverage))
+        prompts = self._prompts(features, match_maps(features, self._targets))
+        rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
+        counts = to_grid(ignored, LOW_RES_SIZE)[0] < 0.5
+        counts[rows:] = False
+        counts[:, columns:] = False
+        self._scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
 
-        maps = confidence_maps(features, self._embeddings)
-        self._thresholds = presence_thresholds(maps, coverage)
-        prompts = frame_prompts(location_prior(maps), self._boxes, self._has_box, features)
-        ignored = to_grid(torch.from_numpy(given == IGNORE_ID).to(device)[None], LOW_RES_SIZE)[0] >= 0.5
-        valid = maps[0].isfinite() & ~ignored
-        self._scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, valid)
+    def _prompts(self, features: Features, matches: Tensor) -> Prompts:
+        maps = confidence_maps(features, self._targets.embeddings)
+        return frame_prompts(location_prior(maps, matches), self._boxes, self._has_box, features)
 
     def _remember(self, logits: Tensor, features: Features) -> None:
         rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)

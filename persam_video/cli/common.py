@@ -33,7 +33,7 @@ def run(program: str, main: Callable[[], int]) -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.showwarning = show_warning  # type: ignore[assignment]
+        warnings.showwarning = show_warning
         try:
             return main()
         except PersamError as error:

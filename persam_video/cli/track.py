@@ -166,3 +166,7 @@ def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Outpu
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

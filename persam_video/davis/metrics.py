@@ -52,8 +52,8 @@ def contour_accuracy(predicted: Mask, truth: Mask, void: Mask | None = None) -> 
     ]
     first, second = (each[window].astype(np.uint8) for each in contours)
     disk = _disk(radius)
-    precision = np.count_nonzero(first & cv2.dilate(second, disk)) / counts[0]
-    recall = np.count_nonzero(second & cv2.dilate(first, disk)) / counts[1]
+    precision = np.count_nonzero(cv2.min(first, cv2.dilate(second, disk))) / counts[0]
+    recall = np.count_nonzero(cv2.min(second, cv2.dilate(first, disk))) / counts[1]
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 

@@ -10,14 +10,17 @@ from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import LOW_RES_SIZE
 
+_CONFIDENCE_RANGE = 2
+"""A cosine is -1 to 1."""
+
 
 def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
-    """How much every place of a frame looks like each object: the mean cosine similarity to its local features
-    (eq. 5, 6).
+    """How much every place of a frame looks like each object: the cosine similarity of its unit features to what
+    stands for the object's (eq. 5, 6; see `target.embed`).
 
     Args:
         features: of the frame.
-        embeddings: float, N×256, from `target_embeddings`.
+        embeddings: float, N×256, of unit length.
     Returns:
         float, N×256×256, -1 to 1, on the grid of the low-res logits; -inf where the frame does not reach.
     """
@@ -29,13 +32,15 @@ def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
     return maps
 
 
-def location_prior(maps: Tensor) -> Tensor:
-    """The place of the highest confidence, the positive point of eq. 7.
+def location_prior(maps: Tensor, matches: Tensor) -> Tensor:
+    """The place of the highest confidence, the positive point of eq. 7, among those that match if there are any.
 
     Args:
-        maps: float, N×h×w.
+        maps: float, N×h×w, from `confidence_maps`.
+        matches: bool, N×h×w, from `match_maps`.
     Returns:
         int, N×2, (x, y) in cells.
     """
-    highest = maps.flatten(1).argmax(dim=1)
+    preferred = maps + _CONFIDENCE_RANGE * matches
+    highest = preferred.flatten(1).argmax(dim=1)
     return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)

@@ -2,12 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import FEATURE_SIZE, to_grid
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Targets:
+    """What the first frame tells of N objects.
+
+    Args:
+        embeddings: float, N×256, of unit length: one vector that stands for all local features of an object.
+        centre: float, 256: the mean of all local features of the first frame.
+        local_features: float, R×256: all R of them, object or not, less ``centre``, of unit length.
+        belongs: bool, N×R: which of them belong to each object.
+    """
+
+    embeddings: Tensor
+    centre: Tensor
+    local_features: Tensor
+    belongs: Tensor
+
+
+def learn_targets(features: Features, masks: Tensor) -> Targets:
+    """The targets of a first frame.
+
+    Args:
+        features: of the first frame.
+        masks: bool, N×H×W, in frame pixels; none is empty.
+    """
+    inside = cells_inside(features)
+    local = unit_features(features)[:, inside].T  # [R, 256]
+    belongs = foreground_cells(masks)[:, inside]
+    centre = local.mean(dim=0)
+    return Targets(
+        embeddings=torch.stack([embed(features.tensor[0][:, inside][:, each]) for each in belongs]),
+        centre=centre,
+        local_features=F.normalize(local - centre, dim=1),
+        belongs=belongs,
+    )
+
+
+def embed(local_features: Tensor) -> Tensor:
+    """One vector for all local features of an object.
+
+    By eq. 5, 6 and 9 it would be their mean, as the mean of their confidence maps is the map of their mean. The
+    published code takes half the mean and half the maximum of every channel, which keeps more of what only a part of
+    the object has, and finds objects better (`tools/davis_scores.py`).
+
+    Args:
+        local_features: float, 256×n (eq. 4).
+    Returns:
+        float, 256, of unit length.
+    """
+    return F.normalize(local_features.mean(dim=1) + local_features.amax(dim=1), dim=0)
 
 
 def foreground_cells(masks: Tensor) -> Tensor:
@@ -20,9 +73,19 @@ def foreground_cells(masks: Tensor) -> Tensor:
     Returns:
         bool, N×64×64.
     """
-    coverage = to_grid(masks, FEATURE_SIZE)
+    return most_covered(to_grid(masks, FEATURE_SIZE))
+
+
+def most_covered(coverage: Tensor) -> Tensor:
+    """The cells that are covered by half or more, or where there is none, by most.
+
+    Args:
+        coverage: float, N×h×w, 0 to 1, somewhere above 0.
+    Returns:
+        bool, N×h×w.
+    """
     most = coverage.flatten(1).amax(dim=1)[:, None, None]
-    return (coverage >= most.clamp(max=0.5)) & (coverage > 0)
+    return coverage >= most.clamp(max=0.5)
 
 
 def unit_features(features: Features) -> Tensor:
@@ -30,18 +93,9 @@ def unit_features(features: Features) -> Tensor:
     return F.normalize(features.tensor[0], dim=0)
 
 
-def target_embeddings(features: Features, masks: Tensor) -> Tensor:
-    """The mean of the local features of each object (eq. 4, 9), of unit length each.
-
-    The mean of the confidence maps of all local features (eq. 6) is the map of their mean, so that this one vector is
-    all that is needed of them.
-
-    Args:
-        features: of the first frame.
-        masks: bool, N×H×W, in frame pixels; none is empty.
-    Returns:
-        float, N×256.
-    """
-    cells = foreground_cells(masks).flatten(1).to(torch.float32)  # [N, 64*64]
-    local = unit_features(features).flatten(1)  # [256, 64*64]
-    return cells @ local.T / cells.sum(dim=1, keepdim=True)
+def cells_inside(features: Features) -> Tensor:
+    """The cells of the feature grid that the frame reaches into, bool, 64×64; the others are padding."""
+    rows, columns = features.geometry.rows_and_columns(FEATURE_SIZE)
+    inside = torch.zeros(FEATURE_SIZE, FEATURE_SIZE, dtype=torch.bool, device=features.tensor.device)
+    inside[:rows, :columns] = True
+    return inside

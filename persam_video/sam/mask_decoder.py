@@ -38,9 +38,17 @@ class Prompts:
 
     def split(self, size: int) -> list[Prompts]:
         """The same prompts for at most ``size`` objects at a time."""
-        starts = range(0, len(self.points), size)
-        fields = (self.points, self.labels, self.boxes, self.has_box, self.masks)
-        return [Prompts(*(None if each is None else each[i : i + size] for each in fields)) for i in starts]
+        slices = [slice(i, i + size) for i in range(0, len(self.points), size)]
+        return [
+            Prompts(
+                points=self.points[part],
+                labels=self.labels[part],
+                boxes=self.boxes[part],
+                has_box=self.has_box[part],
+                masks=None if self.masks is None else self.masks[part],
+            )
+            for part in slices
+        ]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -79,8 +79,11 @@ def load_sam(
 
 
 def sam_from_network(network: SamNetwork, *, model: str, device: torch.device, dtype: torch.dtype) -> Sam:
-    """A built network, frozen and moved to its device."""
-    network.eval().requires_grad_(False).to(device)
+    """A built network, frozen, made ready for inference and moved to its device; it is changed in place."""
+    network.eval().requires_grad_(False)
+    if isinstance(network.image_encoder, TinyVitEncoder):
+        network.image_encoder.fold_batch_norms()
+    network.to(device, memory_format=torch.channels_last)
     return Sam(
         model=model,
         device=device,

@@ -1,0 +1,103 @@
+"""Reading ahead and writing behind: bounded, in order, and no error is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from persam_video.background import WriteBehind, read_ahead
+
+
+def wait_for(condition: object, seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.01)
+    return False
+
+
+class TestReadAhead:
+    def test_order_and_end(self) -> None:
+        assert list(read_ahead(range(100), 3)) == list(range(100))
+
+    def test_it_is_never_more_than_the_depth_ahead(self) -> None:
+        taken = []
+
+        def items() -> Iterator[int]:
+            for i in range(50):
+                taken.append(i)
+                yield i
+
+        ahead = read_ahead(items(), 3)
+        assert next(ahead) == 0
+        time.sleep(0.3)
+        assert len(taken) <= 1 + 3 + 1  # given out, waiting, and in hand
+        ahead.close()
+
+    def test_an_error_comes_after_the_items_before_it(self) -> None:
+        def items() -> Iterator[int]:
+            yield 1
+            yield 2
+            raise ValueError("broken")
+
+        got = []
+        with pytest.raises(ValueError, match="broken"):
+            for item in read_ahead(items(), 5):
+                got.append(item)  # noqa: PERF402
+        assert got == [1, 2]
+
+    def test_closing_ends_the_thread(self) -> None:
+        before = threading.active_count()
+        ahead = read_ahead(range(1000), 2)
+        next(ahead)
+        ahead.close()
+        assert threading.active_count() == before
+
+
+class TestWriteBehind:
+    def test_everything_is_written_in_order(self) -> None:
+        written: list[int] = []
+        behind = WriteBehind(written.append, 2)
+        for i in range(50):
+            behind.put(i)
+        behind.close()
+        assert written == list(range(50))
+
+    def test_an_error_stops_the_one_who_puts(self) -> None:
+        def write(item: int) -> None:
+            if item == 3:
+                raise OSError("disk full")
+
+        behind = WriteBehind(write, 2)
+        with pytest.raises(OSError, match="disk full"):
+            for i in range(1000):
+                behind.put(i)
+        assert wait_for(lambda: not behind._thread.is_alive())
+
+    def test_an_error_in_the_last_item_comes_out_of_close(self) -> None:
+        def write(item: int) -> None:
+            raise OSError("disk full")
+
+        behind = WriteBehind(write, 2)
+        behind.put(1)
+        with pytest.raises(OSError, match="disk full"):
+            behind.close()
+
+    def test_cancel_leaves_what_waits(self) -> None:
+        written: list[int] = []
+        go = threading.Event()
+
+        def write(item: int) -> None:
+            go.wait(5)
+            written.append(item)
+
+        behind = WriteBehind(write, 8)
+        for i in range(5):
+            behind.put(i)
+        threading.Timer(0.2, go.set).start()
+        behind.cancel()
+        assert len(written) <= 1

@@ -1,0 +1,157 @@
+"""From a file to results: `track`, memory over a long clip, and errors that come through."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import psutil
+import pytest
+from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
+
+from persam_video import DamagedVideoError, Sam, track
+from persam_video.errors import OutputError, VideoError
+from persam_video.masks.palette import read_palette_png, write_palette_png
+from persam_video.outputs import MaskOutput, OutputThreads, OverlayOutput
+from persam_video.video.reader import open_video
+from persam_video.video.writer import VideoWriter
+
+SQUARES = [
+    Square(1, RED, left=8, top=16, away=range(5, 9)),
+    Square(2, GREEN, left=20, top=80),
+    Square(5, BLUE, left=60, top=16, away=range(7, 11)),
+]
+
+
+@pytest.fixture
+def colours() -> Sam:
+    return cast(Sam, ColourSam())
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Sixteen frames of three squares; ``ann.png`` beside it."""
+    return write_clip(tmp_path / "clip.mp4", 16)
+
+
+def write_clip(path: Path, frames: int, still: bool = False) -> Path:
+    squares = [Square(s.object_id, s.colour, s.left, s.top, s.away, step=0 if still else 2) for s in SQUARES]
+    with VideoWriter(path, width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)) as writer:
+        for index in range(frames):
+            writer.write(draw(squares, index)[0], index)
+    write_palette_png(path.with_name("ann.png"), draw(squares, 0)[1])
+    return path
+
+
+class TestTrack:
+    def test_results_of_a_file(self, clip: Path, colours: Sam) -> None:
+        results = list(track(clip, clip.with_name("ann.png"), sam=colours))
+        assert [r.index for r in results] == list(range(16))
+        for result in results:
+            truth = draw(SQUARES, result.index)[1]
+            for square in SQUARES:
+                i = square.object_id
+                assert result.visible[i] is (result.index not in square.away)
+                if result.visible[i]:
+                    mask, wanted = result.mask(i), truth == i
+                    assert (mask & wanted).sum() / (mask | wanted).sum() > 0.8
+
+    def test_start_end_and_stride(self, clip: Path, colours: Sam) -> None:
+        mask = draw(SQUARES, 2)[1]
+        results = list(track(clip, mask, sam=colours, start=2, end=9, stride=3))
+        assert [r.index for r in results] == [2, 5, 8]
+        assert [r.frame.name for r in results] == ["00002", "00005", "00008"]
+        assert np.array_equal(results[0].label_map, mask)
+
+    def test_pictures_keep_their_names(self, tmp_path: Path, colours: Sam) -> None:
+        from PIL import Image
+
+        for name, index in (("frame9.png", 0), ("frame10.png", 1)):
+            Image.fromarray(draw(SQUARES, index)[0]).save(tmp_path / name)
+        results = list(track(tmp_path, draw(SQUARES, 0)[1], sam=colours))
+        assert [r.frame.name for r in results] == ["frame9", "frame10"]
+
+    def test_what_is_wrong_is_said_before_the_first_frame(self, tmp_path: Path, colours: Sam) -> None:
+        with pytest.raises(VideoError, match=r"nothing\.mp4: no such file"):
+            track(tmp_path / "nothing.mp4", np.ones((4, 4), np.uint8), sam=colours)
+
+    def test_a_damaged_video_gives_what_was_readable(self, colours: Sam) -> None:
+        path = Path(__file__).parents[2] / "shared" / "videos" / "corrupted.mp4"
+        if not path.is_file():
+            pytest.skip(f"needs {path.name}, which is not beside the checkout")
+        with open_video(path) as reader:
+            mask = np.zeros((reader.info.height, reader.info.width), np.uint8)
+        mask[50:100, 50:100] = 1
+        indices = []
+        with pytest.raises(DamagedVideoError) as error:
+            for result in track(path, mask, sam=colours):
+                indices.append(result.index)  # noqa: PERF401
+        assert indices == list(range(28))
+        assert error.value.frame_index == 28
+
+    def test_leaving_early_closes_the_video(self, clip: Path, colours: Sam) -> None:
+        results = track(clip, clip.with_name("ann.png"), sam=colours)
+        with closing(cast("Iterator", results)):
+            next(results)
+        opened = psutil.Process().open_files()
+        assert not [f for f in opened if f.path.endswith("clip.mp4")]
+
+
+class TestMemory:
+    def test_it_is_flat_over_a_long_clip(self, tmp_path: Path, colours: Sam) -> None:
+        """Reading, tracking and writing both outputs: 1,500 frames, 2.2 MB of pixels and results a frame in all."""
+        path = write_clip(tmp_path / "long.mp4", 1500, still=True)
+        process = psutil.Process(os.getpid())
+        resident = {}
+        reader = open_video(path)
+        outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+        from persam_video.pipeline import track_frames
+
+        results = track_frames(reader, colours, read_palette_png(tmp_path / "ann.png"))
+        with OutputThreads(outputs) as threads, closing(results):
+            for result in results:
+                threads.put(result)
+                if result.index in (300, 1499):
+                    gc.collect()
+                    resident[result.index] = process.memory_info().rss
+        growth = resident[1499] - resident[300]
+        assert growth < 20e6, f"{growth / 1e6:.1f} MB more after 1,200 frames"
+        assert len(list((tmp_path / "masks").iterdir())) == 1500
+
+
+class TestOutputs:
+    def test_an_output_that_fails_is_removed_and_the_other_kept(
+        self, clip: Path, tmp_path: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OutputError("overlay.mp4: cannot be written (No space left on device)")
+
+        with open_video(clip) as reader:
+            outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+        monkeypatch.setattr(outputs[1]._writer, "write", full)
+        with pytest.raises(OutputError, match="No space left"), OutputThreads(outputs) as threads:
+            for result in track(clip, clip.with_name("ann.png"), sam=colours):
+                threads.put(result)
+        assert not (tmp_path / "overlay.mp4").exists()
+        masks = sorted((tmp_path / "masks").iterdir())
+        assert masks
+        assert all(read_palette_png(mask).shape == (144, 256) for mask in masks)
+        assert not [p for p in tmp_path.iterdir() if "partial" in p.name]
+
+    def test_interrupted_outputs_are_whole(self, clip: Path, tmp_path: Path, colours: Sam) -> None:
+        with open_video(clip) as reader:
+            outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+        with pytest.raises(KeyboardInterrupt), OutputThreads(outputs) as threads:
+            for result in track(clip, clip.with_name("ann.png"), sam=colours):
+                threads.put(result)
+                if result.index == 6:
+                    raise KeyboardInterrupt
+        assert len(list((tmp_path / "masks").iterdir())) == 7
+        with open_video(tmp_path / "overlay.mp4") as overlay:
+            assert len(list(overlay)) == 7
