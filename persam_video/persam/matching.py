@@ -34,15 +34,20 @@ def match_maps(features: Features, targets: Targets) -> Tensor:
     """
     inside = cells_inside(features)
     local = F.normalize(unit_features(features)[:, inside] - targets.centre[:, None], dim=0)  # [256, cells]
-    similarity = targets.local_features @ local  # [R, cells]
-    margins = []
-    for belongs in targets.belongs:
-        own = torch.where(belongs[:, None], similarity, -1).amax(dim=0)
-        others = torch.where(belongs[:, None], -1, similarity).amax(dim=0)
-        margins.append(own - others)
-    grid = similarity.new_full((len(margins), FEATURE_SIZE, FEATURE_SIZE), -1)
-    grid[:, inside] = torch.stack(margins)
-    return F.interpolate(grid[:, None], size=LOW_RES_SIZE, mode="bilinear", align_corners=False)[:, 0] > 0
+    highest = torch.stack([_highest(each, local) for each in (*targets.objects, targets.background)])  # [N+1, cells]
+    grid = local.new_full((len(targets.objects), FEATURE_SIZE, FEATURE_SIZE), -1)
+    for i in range(len(targets.objects)):
+        others = torch.cat((highest[:i], highest[i + 1 :])).amax(dim=0)
+        grid[i, inside] = highest[i] - others
+    # Not only above 0: an object smaller than a cell may have it in common with another object.
+    return F.interpolate(grid[:, None], size=LOW_RES_SIZE, mode="bilinear", align_corners=False)[:, 0] >= 0
+
+
+def _highest(reference: Tensor, local: Tensor) -> Tensor:
+    """The highest similarity of each place, 256×cells, to any of some local features, n×256; -1 if there is none."""
+    if not len(reference):
+        return local.new_full(local.shape[1:], -1)
+    return (reference @ local).amax(dim=0)
 
 
 def best_matching(answer: Decoded, matches: Tensor) -> tuple[Tensor, Tensor]:

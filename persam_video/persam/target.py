@@ -19,14 +19,14 @@ class Targets:
     Args:
         embeddings: float, N×256, of unit length: one vector that stands for all local features of an object.
         centre: float, 256: the mean of all local features of the first frame.
-        local_features: float, R×256: all R of them, object or not, less ``centre``, of unit length.
-        belongs: bool, N×R: which of them belong to each object.
+        objects: for each object its local features (eq. 4), less ``centre``, of unit length: float, n×256 each.
+        background: the same of all cells that belong to no object: float, n×256.
     """
 
     embeddings: Tensor
     centre: Tensor
-    local_features: Tensor
-    belongs: Tensor
+    objects: tuple[Tensor, ...]
+    background: Tensor
 
 
 def learn_targets(features: Features, masks: Tensor) -> Targets:
@@ -40,11 +40,12 @@ def learn_targets(features: Features, masks: Tensor) -> Targets:
     local = unit_features(features)[:, inside].T  # [R, 256]
     belongs = foreground_cells(masks)[:, inside]
     centre = local.mean(dim=0)
+    distinct = F.normalize(local - centre, dim=1)
     return Targets(
         embeddings=torch.stack([embed(features.tensor[0][:, inside][:, each]) for each in belongs]),
         centre=centre,
-        local_features=F.normalize(local - centre, dim=1),
-        belongs=belongs,
+        objects=tuple(distinct[each] for each in belongs),
+        background=distinct[~belongs.any(dim=0)],
     )
 
 
