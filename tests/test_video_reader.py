@@ -460,7 +460,7 @@ def test_shared_corrupted() -> None:
     assert len(frames) == 28 and error.frame_index == 28
     assert str(error) == (
         f"{SHARED / 'corrupted.mp4'}: damaged at frame 28 (Invalid data found when processing input); "
-        "the 28 frames before it were read"
+        "28 frames before it could be read"
     )
 
 

@@ -84,7 +84,11 @@ class VideoFile:
             reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
             raise DamagedVideoError(
                 f"{self.path}: damaged at frame {self.count} ({reason}); "
-                + ("no frame before it" if not self.count else f"the {self.count} frames before it were read"),
+                + (
+                    f"{self.count} frame{'s' * (self.count > 1)} before it could be read"
+                    if self.count
+                    else "no frame before it"
+                ),
                 frame_index=self.count,
             ) from error
 
