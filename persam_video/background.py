@@ -49,13 +49,14 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
 
 
 class WriteBehind(Generic[T]):
-    """Calls ``write`` with one item after another in a thread, at most ``depth`` behind.
+    """Calls ``write`` with one item after another in a thread, at most ``depth`` behind, and ``finish`` at the end.
 
-    What ``write`` raises is raised by the next `put` or by `close`; nothing is written after that.
+    What they raise is raised by the next `put` or by `close`; nothing is written after that.
     """
 
-    def __init__(self, write: Callable[[T], None], depth: int) -> None:
+    def __init__(self, write: Callable[[T], None], finish: Callable[[], None], depth: int) -> None:
         self._write = write
+        self._finish = finish
         self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -68,30 +69,20 @@ class WriteBehind(Generic[T]):
             self.close()
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written and finished. May be repeated, after Ctrl-C for example."""
         _offer(self._waiting, _End(), self._stop)
         self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def cancel(self) -> None:
-        """Leave what waits unwritten, and wait only for the item in hand."""
-        self._stop.set()
-        self._thread.join()
-
     def _work(self) -> None:
-        while not self._stop.is_set():
-            try:
-                item = self._waiting.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if isinstance(item, _End):
-                return
-            try:
+        try:
+            while not isinstance(item := self._waiting.get(), _End):
                 self._write(item)
-            except BaseException as error:
-                self._error = error
-                self._stop.set()
+            self._finish()
+        except BaseException as error:
+            self._error = error
+        self._stop.set()
 
 
 def _offer(waiting: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:

@@ -31,7 +31,7 @@ class Output(Protocol):
         """Finish: only now, or file by file as they are whole, is there anything under the final name."""
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove what is not whole."""
 
 
 class MaskOutput:
@@ -41,7 +41,7 @@ class MaskOutput:
         self.path = folder
         self._writer = MaskWriter(folder, overwrite=overwrite)
         self.close = self._writer.close
-        self.discard = self._writer.discard
+        self.discard = self._writer.close  # every mask is whole
 
     def write(self, result: FrameResult) -> None:
         self._writer.write(result.frame.name, result.label_map)
@@ -74,11 +74,13 @@ class OutputThreads:
     """Writes every result to all outputs, behind the caller's back; a context manager.
 
     On leaving, the outputs are finished with the frames they have, whatever ended the tracking: what is whole is worth
-    keeping. Only an output that cannot be written itself is discarded.
+    keeping. Of an output that cannot be written, what is not whole is removed.
     """
 
     def __init__(self, outputs: Sequence[Output]) -> None:
         self._threads = [_OutputThread(output) for output in outputs]
+        self.faults: list[Exception] = []
+        """What went wrong with an output, at the end."""
 
     @property
     def seconds(self) -> float:
@@ -101,15 +103,15 @@ class OutputThreads:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Backwards: the first may have made the folder that the others are in.
-        faults = [fault for thread in reversed(self._threads) if (fault := thread.finish()) is not None]
-        if faults and error is None:
-            raise faults[0]
+        self.faults = [fault for thread in reversed(self._threads) if (fault := thread.finish()) is not None]
+        if self.faults and error is None:
+            raise self.faults[0]
 
 
 class _OutputThread:
     def __init__(self, output: Output) -> None:
         self.seconds = 0.0
-        self.queue = WriteBehind(self._write, _DEPTH)
+        self.queue = WriteBehind(self._write, output.close, _DEPTH)
         self._output = output
 
     def _write(self, result: FrameResult) -> None:
@@ -117,13 +119,14 @@ class _OutputThread:
         self._output.write(result)
         self.seconds += time.perf_counter() - started
 
-    def finish(self) -> BaseException | None:
-        """Write what waits and finish the output; what went wrong, if it had to be discarded instead."""
-        try:
-            self.queue.close()
-            self._output.close()
-        except BaseException as error:
-            self.queue.cancel()
-            self._output.discard()
-            return error
-        return None
+    def finish(self) -> Exception | None:
+        """Write what waits and finish the output; what went wrong, if that cannot be done."""
+        while True:
+            try:
+                self.queue.close()
+            except KeyboardInterrupt:  # the thread does not see it, and needs but a moment
+                continue
+            except Exception as error:
+                self._output.discard()
+                return error
+            return None

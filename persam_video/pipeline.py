@@ -25,7 +25,8 @@ _READ_AHEAD = 4
 
 @dataclass
 class StageSeconds:
-    """How long each stage was at work. Reading overlaps the others."""
+    """How long each stage was at work. Reading overlaps the others; on a GPU, encoding that still goes on when tracking
+    begins counts as tracking."""
 
     read: float = 0.0
     encode: float = 0.0

@@ -88,14 +88,14 @@ class Tracker:
     def _personalise(self, features: Features, given: LabelMap) -> None:
         """Learn from the first frame what each object looks like, and which scale it is."""
         device = features.tensor.device
-        masks = torch.stack([torch.from_numpy(given == i) for i in self.object_ids]).to(device)
-        ignored = torch.from_numpy(given == IGNORE_ID).to(device)[None]
-        self._targets = learn_targets(features, masks)
-        coverage = to_grid(masks, LOW_RES_SIZE)
+        masks = torch.stack([torch.from_numpy(given == i) for i in self.object_ids])
+        ignored = torch.from_numpy(given == IGNORE_ID)
+        self._targets = learn_targets(features, masks, ignored)
+        coverage = to_grid(masks, LOW_RES_SIZE).to(device)
         self._boxes, self._has_box = boxes_of(most_covered(coverage))
         prompts = self._prompts(features, match_maps(features, self._targets))
         rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
-        counts = to_grid(ignored, LOW_RES_SIZE)[0] < 0.5
+        counts = to_grid(ignored[None], LOW_RES_SIZE)[0].to(device) < 0.5
         counts[rows:] = False
         counts[:, columns:] = False
         self._scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
@@ -137,7 +137,8 @@ def compose(parts: Iterable[Tensor]) -> Tensor:
     Returns:
         int64, H×W: 0 = background, 1, 2, … = the objects.
     """
-    highest, owner = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    highest: Tensor | float = 0.0
+    owner: Tensor | int = 0
     count = 0
     for logits in parts:
         top, which = logits.max(dim=0)
@@ -145,4 +146,4 @@ def compose(parts: Iterable[Tensor]) -> Tensor:
         highest = torch.where(better, top, highest)
         owner = torch.where(better, which + 1 + count, owner)
         count += len(logits)
-    return owner
+    return torch.as_tensor(owner)

@@ -61,18 +61,18 @@ class TestReadAhead:
 class TestWriteBehind:
     def test_everything_is_written_in_order(self) -> None:
         written: list[int] = []
-        behind = WriteBehind(written.append, 2)
+        behind = WriteBehind(written.append, lambda: written.append(-1), 2)
         for i in range(50):
             behind.put(i)
         behind.close()
-        assert written == list(range(50))
+        assert written == [*range(50), -1]
 
     def test_an_error_stops_the_one_who_puts(self) -> None:
         def write(item: int) -> None:
             if item == 3:
                 raise OSError("disk full")
 
-        behind = WriteBehind(write, 2)
+        behind = WriteBehind(write, lambda: None, 2)
         with pytest.raises(OSError, match="disk full"):
             for i in range(1000):
                 behind.put(i)
@@ -82,22 +82,27 @@ class TestWriteBehind:
         def write(item: int) -> None:
             raise OSError("disk full")
 
-        behind = WriteBehind(write, 2)
+        behind = WriteBehind(write, lambda: None, 2)
         behind.put(1)
         with pytest.raises(OSError, match="disk full"):
             behind.close()
 
-    def test_cancel_leaves_what_waits(self) -> None:
-        written: list[int] = []
-        go = threading.Event()
+    def test_it_is_not_finished_after_an_error(self) -> None:
+        finished: list[bool] = []
 
         def write(item: int) -> None:
-            go.wait(5)
-            written.append(item)
+            raise OSError("disk full")
 
-        behind = WriteBehind(write, 8)
-        for i in range(5):
-            behind.put(i)
-        threading.Timer(0.2, go.set).start()
-        behind.cancel()
-        assert len(written) <= 1
+        behind = WriteBehind(write, lambda: finished.append(True), 2)
+        behind.put(1)
+        with pytest.raises(OSError, match="disk full"):
+            behind.close()
+        assert finished == []
+
+    def test_closing_may_be_repeated(self) -> None:
+        written: list[int] = []
+        behind = WriteBehind(written.append, lambda: written.append(-1), 2)
+        behind.put(1)
+        behind.close()
+        behind.close()
+        assert written == [1, -1]

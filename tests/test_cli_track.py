@@ -176,6 +176,9 @@ class TestBadInput:
     def test_no_arguments(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.refused(here, capsys, [], "VIDEO", "--first-mask")
 
+    def test_the_video_may_come_last(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.refused(here, capsys, ["--first-mask", "ann.png", "other.mp4"], "other.mp4", "no such file")
+
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
     def test_cuda_where_there_is_none(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["clip.mp4", "--first-mask", "ann.png", "--device", "cuda"]
@@ -208,11 +211,11 @@ class TestBadInput:
         shutil.copy(FIRST_MASK, here / "annotations" / "00000.png")
         first = "ann.png" if masks == "." else "annotations"
         arguments = ["clip.mp4", "--first-mask", first, "--masks", masks, "--overwrite"]
-        self.refused(here, capsys, arguments, "is an input")
+        self.refused(here, capsys, arguments, "holds an input")
 
     def test_an_overlay_over_the_video(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["clip.mp4", "--first-mask", "ann.png", "--overlay", "clip.mp4", "--overwrite"]
-        self.refused(here, capsys, arguments, "clip.mp4", "is an input")
+        self.refused(here, capsys, arguments, "clip.mp4", "is or holds an input")
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from colour_sam import BLUE, GREEN, RED, YELLOW, ColourSam, Square, draw
 
-from persam_video import Frame, FrameResult, Tracker
+from persam_video import Frame, FrameResult, Sam, Tracker
 from persam_video.errors import FirstMaskError
 from persam_video.tracker import compose
 
@@ -78,6 +78,31 @@ class TestFirstFrame:
         label_map[140, 250] = 4
         tracker = Tracker(ColourSam(), image, label_map)
         assert tracker.step(draw(SQUARES, 1)[0]).visible[7]
+
+    @pytest.mark.parametrize(("height", "width"), [(816, 1920), (1920, 816), (100, 301)])
+    def test_an_object_in_the_last_rows_and_columns(self, height: int, width: int) -> None:
+        """Where the frame fills only a small part of a cell."""
+        image = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+        label_map = np.zeros((height, width), np.uint8)
+        label_map[-3:, -3:] = 5
+        assert Tracker(ColourSam(), image, label_map).step(image).object_ids == (5,)
+
+    def test_pictures_that_are_views_and_inference_mode(self, sam: Sam) -> None:
+        """A reversed view, as of OpenCV's BGR, has negative strides; a caller may be in inference mode."""
+        image, label_map = draw(SQUARES, 0)
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        bgr.flags.writeable = False
+        with torch.inference_mode():
+            tracker = Tracker(sam, bgr[..., ::-1], label_map)
+            assert tracker.step(bgr[..., ::-1]).visible == {3: True, 7: True, 200: True}
+
+    def test_ignored_pixels_are_not_held_against_an_object(self) -> None:
+        """Two squares of one colour, one of them ignored: the other is found all the same."""
+        squares = [Square(1, RED, left=8, top=16), Square(2, RED, left=120, top=80)]
+        image, label_map = draw(squares, 0)
+        label_map[label_map == 2] = 255
+        tracker = Tracker(ColourSam(), image, label_map)
+        assert tracker.step(draw(squares, 1)[0]).visible[1]
 
     @pytest.mark.parametrize(
         ("label_map", "message"),

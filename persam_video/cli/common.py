@@ -39,6 +39,9 @@ def run(program: str, main: Callable[[], int]) -> int:
         except PersamError as error:
             print(f"{program}: error: {error}", file=sys.stderr)
             return EXIT_USAGE if isinstance(error, InputError) else EXIT_DAMAGED
+        except KeyboardInterrupt:
+            print(f"{program}: interrupted; nothing was written", file=sys.stderr)
+            return EXIT_INTERRUPTED
 
 
 def frame_or_seconds(text: str) -> int | float:

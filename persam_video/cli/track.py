@@ -28,22 +28,29 @@ PROGRAM = "persam-track"
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code: 0, 1 for a video that is damaged part-way, 2 for input that cannot be used,
     130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.video is None and len(options.first_mask or ()) > 1:
+        options.video = options.first_mask.pop()  # given last, where it reads as one more mask
+    if options.video is None or not options.first_mask:
+        parser.error("VIDEO and --first-mask FILE are both needed")
     return run(PROGRAM, lambda: _track(options))
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
+        usage=f"{PROGRAM} VIDEO --first-mask FILE [FILE ...] [options]",
         description="Track the objects of a video from the masks of its first frame.",
         epilog="START and END are a frame (120) or a time (4.5s, 1:30).",
     )
-    parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of pictures, or a quoted glob pattern")
+    parser.add_argument(
+        "video", metavar="VIDEO", nargs="?", help="a video file, a folder of pictures, or a quoted glob pattern"
+    )
     parser.add_argument(
         "--first-mask",
         metavar="FILE",
         nargs="+",
-        required=True,
         help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
         "(ids 1, 2, … in that order), or a folder with a DAVIS annotation",
     )
@@ -85,12 +92,15 @@ def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]
 
     masks, overlay = options.masks, options.overlay
     if masks is None and overlay is None:
-        beside = video.path.with_name(f"{video.path.name if video.is_images else video.path.stem}_persam")
+        source = video.path if video.path.name not in ("", "..") else video.path.resolve()
+        beside = source.with_name(f"{source.name if video.is_images else source.stem}_persam")
         masks, overlay = beside / "masks", beside / "overlay.mp4"
-    inputs = [video.path, *map(Path, options.first_mask)]
+    given = [Path(mask) for mask in options.first_mask]
     for path in filter(None, (masks, overlay)):
-        if any(_same(path, given) or (path == masks and _same(path, given.parent)) for given in inputs):
-            raise OutputError(f"{path}: is an input, and would be written over; name another place for the output")
+        # A folder that holds the first mask may be a data set's annotations.
+        kept = [video.path, *given, *(mask.parent for mask in given if path is masks)]
+        if path.resolve() in [each.resolve() for each in kept]:
+            raise OutputError(f"{path}: is or holds an input; name another place for the output")
     outputs: list[Output] = []
     try:
         if masks is not None:
@@ -106,10 +116,6 @@ def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]
 def _discard(outputs: list[Output]) -> None:
     for output in reversed(outputs):  # the first may have made the folder that the others are in
         output.discard()
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
 
 
 def _load_sam(options: argparse.Namespace) -> Sam:
@@ -145,8 +151,10 @@ def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Outpu
                 done, count = result, count + 1
     except (KeyboardInterrupt, DamagedVideoError) as error:
         fault = error
-    where = ", ".join(str(output.path) for output in outputs)
-    kept = f"frames up to {done.index} are in {where}" if done else "nothing was written"
+    where = ", ".join(str(output.path) for output in outputs if output.path.exists())
+    kept = f"frames up to {done.index} are in {where}" if done and where else "nothing was written"
+    for each in threads.faults:
+        print(f"{PROGRAM}: error: {each}", file=sys.stderr)
     if isinstance(fault, KeyboardInterrupt):
         print(f"{PROGRAM}: interrupted; {kept}", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -159,7 +167,7 @@ def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Outpu
         shares = ", ".join(f"{stage} {100 * spent / elapsed:.0f} %" for stage, spent in stages.items())
         print(
             f"{_counted(count, 'frame')}, {_counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
-            f"{count / elapsed:.2f} frames/s ({shares}) → {where}"
+            f"{count / elapsed:.2f} frames/s ({shares}) -> {where}"
         )
     return 0
 

@@ -39,9 +39,9 @@ def fit_scale_weights(logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
     Returns:
         float, N×3: (w1, w2, 1-w1-w2).
     """
-    scales = logits[:, :, valid].clone()  # [N, 3, cells]
-    wanted = masks[:, valid]
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        scales = logits[:, :, valid].clone()  # [N, 3, cells]
+        wanted = masks[:, valid].clone()
         learned = torch.full((len(logits), 2), 1 / 3, device=logits.device, requires_grad=True)
         optimiser = torch.optim.AdamW([learned], lr=_LEARNING_RATE, eps=_ADAM_EPS)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)

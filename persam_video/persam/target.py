@@ -29,23 +29,27 @@ class Targets:
     background: Tensor
 
 
-def learn_targets(features: Features, masks: Tensor) -> Targets:
+def learn_targets(features: Features, masks: Tensor, ignored: Tensor | None = None) -> Targets:
     """The targets of a first frame.
 
     Args:
         features: of the first frame.
-        masks: bool, N×H×W, in frame pixels; none is empty.
+        masks: bool, N×H×W, in frame pixels, on the CPU; none is empty.
+        ignored: bool, H×W: what is neither object nor background.
     """
     inside = cells_inside(features)
     local = unit_features(features)[:, inside].T  # [R, 256]
-    belongs = foreground_cells(masks)[:, inside]
+    belongs = foreground_cells(masks).to(inside.device)[:, inside]
     centre = local.mean(dim=0)
     distinct = F.normalize(local - centre, dim=1)
+    is_background = ~belongs.any(dim=0)
+    if ignored is not None:
+        is_background &= (to_grid(ignored[None], FEATURE_SIZE)[0].to(inside.device) < 0.5)[inside]
     return Targets(
         embeddings=torch.stack([embed(features.tensor[0][:, inside][:, each]) for each in belongs]),
         centre=centre,
         objects=tuple(distinct[each] for each in belongs),
-        background=distinct[~belongs.any(dim=0)],
+        background=distinct[is_background],
     )
 
 

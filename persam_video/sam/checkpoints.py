@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
@@ -139,7 +140,7 @@ def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fetch(path)
-    except (OSError, CheckpointError, KeyError, tarfile.TarError) as error:
+    except (OSError, HTTPException, CheckpointError, KeyError, tarfile.TarError) as error:
         return _one_line(error)
     return None
 

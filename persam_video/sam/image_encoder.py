@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import ConvNorm, TinyVit
@@ -75,16 +77,15 @@ class ImageEncoder:
     def __init__(self, network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> None:
         self._network = network
         self._device = device
-        self._autocast: dict[str, Any] = {
-            "device_type": device.type,
-            "dtype": dtype,
-            "enabled": dtype != torch.float32,
-        }
+        self._dtype = dtype
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Features:
         """Encode one picture, RGB, uint8, H×W×3."""
-        pixels = to_input(torch.from_numpy(image).to(self._device)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(**self._autocast):
+        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device)).contiguous(
+            memory_format=torch.channels_last
+        )
+        is_full = self._dtype == torch.float32
+        with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):
             tensor = self._network(pixels)
         return Features(tensor.float(), Geometry(*image.shape[:2]))

@@ -197,7 +197,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         DeviceError: no such precision, or the device does not have it.
     """
     if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        # From Ampere on; older cards only emulate it.
+        has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+        precision = "bf16" if has_bf16 else "fp32"
     if precision not in PRECISIONS:
         raise DeviceError(f"unknown precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":

@@ -34,8 +34,13 @@ class Geometry:
         return max(self.height, self.width)
 
     def rows_and_columns(self, grid_size: int) -> tuple[int, int]:
-        """How many rows and columns of a ``grid_size``×``grid_size`` grid the frame reaches into (at least 1)."""
-        scale = grid_size / self.longer_side
+        """How many rows and columns of a ``grid_size``×``grid_size`` grid the frame reaches into."""
+        side = self.longer_side
+        return -(-self.height * grid_size // side), -(-self.width * grid_size // side)  # rounded up
+
+    def input_size(self) -> tuple[int, int]:
+        """Rows and columns of the resized frame, rounded as SAM does."""
+        scale = INPUT_SIZE / self.longer_side
         return max(1, int(self.height * scale + 0.5)), max(1, int(self.width * scale + 0.5))
 
 
@@ -47,7 +52,7 @@ def to_input(image: Tensor) -> Tensor:
     Returns:
         float32, 1×3×1024×1024, normalised, zero where the frame does not reach.
     """
-    height, width = Geometry(*image.shape[:2]).rows_and_columns(INPUT_SIZE)
+    height, width = Geometry(*image.shape[:2]).input_size()
     pixels = image.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
     mean = torch.tensor(PIXEL_MEAN, device=image.device).view(1, 3, 1, 1)
@@ -59,14 +64,15 @@ def to_grid(masks: Tensor, grid_size: int) -> Tensor:
     """How much of each cell of a grid over SAM's square every mask covers.
 
     Args:
-        masks: bool, N×H×W, in frame pixels.
+        masks: bool, N×H×W, in frame pixels; on the CPU, as not every device pools to any size.
     Returns:
         float32, N×``grid_size``×``grid_size``, 0 to 1.
     """
     height, width = masks.shape[-2:]
     side = max(height, width)
-    square = F.pad(masks.float(), (0, side - width, 0, side - height))
-    return F.adaptive_avg_pool2d(square[:, None], grid_size)[:, 0]
+    padding = (0, side - width, 0, side - height)
+    # One after another: all masks of a 4K frame as float squares would fill the memory.
+    return torch.cat([F.adaptive_avg_pool2d(F.pad(mask[None].float(), padding), grid_size) for mask in masks])
 
 
 def to_frame(logits: Tensor, geometry: Geometry) -> Tensor:
@@ -79,7 +85,7 @@ def to_frame(logits: Tensor, geometry: Geometry) -> Tensor:
     """
     scale = geometry.longer_side / LOW_RES_SIZE
     rows, columns = geometry.rows_and_columns(LOW_RES_SIZE)
-    # The factor is given, not the size, so that cells and pixels agree exactly; one row more, as rows are rounded.
+    # The factor is given, not the size, so that cells and pixels agree exactly; one row more, to be blended with.
     inside = logits[:, None, : rows + 1, : columns + 1]
     full = F.interpolate(inside, scale_factor=scale, mode="bilinear", align_corners=False)
     return full[:, 0, : geometry.height, : geometry.width]
