@@ -268,6 +268,8 @@ class TestBrokenOff:
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            # A test run in the background has Ctrl-C ignored, and would hand that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 120
         while not (tmp_path / "masks" / "00002.png").exists() and time.monotonic() < deadline:
