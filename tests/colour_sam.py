@@ -23,6 +23,7 @@ class ColourSam:
     def __init__(self) -> None:
         self.encoded = 0
         self.batches: list[int] = []
+        self.had_box: list[list[bool]] = []
 
     def encode(self, image: np.ndarray) -> Features:
         self.encoded += 1
@@ -36,6 +37,7 @@ class ColourSam:
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:
         self.batches.append(len(prompts.points))
+        self.had_box.append(prompts.has_box.tolist())
         unit = F.normalize(features.tensor[0], dim=0)
         cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long().clamp(0, FEATURE_SIZE - 1)
         wanted = unit[:, cells[:, 1], cells[:, 0]]  # [256, N]

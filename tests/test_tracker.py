@@ -124,6 +124,16 @@ class TestWork:
         assert sam.encoded == 4
         assert sam.batches == [3] * (1 + 3 * 3)  # once to learn, then one decode and two refinements a frame
 
+    def test_the_next_frames_boxes_are_those_of_what_each_object_was_given(self) -> None:
+        """Of two objects that SAM gives the same mask, one gets the places; the other has no box in the next frame."""
+        sam = ColourSam()
+        twins = [Square(1, RED, left=8, top=16), Square(2, RED, left=120, top=80)]
+        results = track(twins, 3, sam)
+        assert results[1].visible == {1: True, 2: False}
+        decodes_a_frame = 3
+        assert sam.had_box[1] == [True, True]
+        assert sam.had_box[1 + decodes_a_frame] == [True, False]
+
     def test_a_frame_of_ones_own_keeps_its_index(self) -> None:
         image, label_map = draw(SQUARES, 0)
         tracker = Tracker(ColourSam(), Frame(index=10, image=image, name="a"), label_map)
