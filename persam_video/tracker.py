@@ -94,10 +94,8 @@ class Tracker:
         coverage = to_grid(masks, LOW_RES_SIZE).to(device)
         self._boxes, self._has_box = boxes_of(most_covered(coverage))
         prompts = self._prompts(features, match_maps(features, self._targets))
-        rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
-        counts = to_grid(ignored[None], LOW_RES_SIZE)[0].to(device) < 0.5
-        counts[rows:] = False
-        counts[:, columns:] = False
+        counts = features.geometry.inside(LOW_RES_SIZE, device)
+        counts &= (to_grid(ignored[None], LOW_RES_SIZE)[0] < 0.5).to(device)
         self._scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
 
     def _prompts(self, features: Features, matches: Tensor) -> Prompts:
@@ -105,10 +103,7 @@ class Tracker:
         return frame_prompts(location_prior(maps, matches), self._boxes, self._has_box, features)
 
     def _remember(self, logits: Tensor, features: Features) -> None:
-        rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
-        owners = compose([logits])
-        owners[rows:] = 0
-        owners[:, columns:] = 0
+        owners = compose([logits]).where(features.geometry.inside(LOW_RES_SIZE, logits.device), 0)
         number = torch.arange(1, len(logits) + 1, device=logits.device)
         self._boxes, self._has_box = boxes_of(owners == number[:, None, None])
 

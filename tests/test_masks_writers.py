@@ -10,7 +10,7 @@ from PIL import Image
 from persam_video.errors import OutputError
 from persam_video.masks import writers
 from persam_video.masks.palette import read_palette_png, write_palette_png
-from persam_video.masks.writers import LabelMapWriter, MaskWriter
+from persam_video.masks.writers import MaskWriter
 
 LABELS = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
@@ -39,7 +39,7 @@ def fail(*_: object) -> None:
 
 
 def test_writes_masks(tmp_path: Path) -> None:
-    writer: LabelMapWriter = MaskWriter(str(tmp_path / "deep" / "er" / "out"))
+    writer = MaskWriter(str(tmp_path / "deep" / "er" / "out"))
     assert isinstance(writer, MaskWriter)
     assert writer.count == 0
     for i in range(3):

@@ -5,24 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from persam_video.errors import OutputError
 from persam_video.frame import LabelMap
 from persam_video.masks.palette import is_mask_png, one_line, write_palette_png
-
-
-class LabelMapWriter(Protocol):
-    """What every mask format's writer can do; its constructor refuses what could not be written later."""
-
-    def write(self, name: str, label_map: LabelMap) -> None:
-        """Add one frame's label map (uint8, H×W), under the name of the frame."""
-
-    def close(self) -> None:
-        """Finish what was written."""
-
-    def discard(self) -> None:
-        """Remove what was written."""
 
 
 class MaskWriter:

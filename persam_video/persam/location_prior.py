@@ -26,10 +26,7 @@ def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
     """
     similarity = torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
     maps = F.interpolate(similarity[:, None], size=LOW_RES_SIZE, mode="bilinear", align_corners=False)[:, 0]
-    rows, columns = features.geometry.rows_and_columns(LOW_RES_SIZE)
-    maps[:, rows:] = -torch.inf
-    maps[:, :, columns:] = -torch.inf
-    return maps
+    return maps.masked_fill(~features.geometry.inside(LOW_RES_SIZE, maps.device), -torch.inf)
 
 
 def location_prior(maps: Tensor, matches: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.persam.target import Targets, cells_inside, unit_features
+from persam_video.persam.target import Targets, unit_features
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import Decoded
 from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE
@@ -32,7 +32,7 @@ def match_maps(features: Features, targets: Targets) -> Tensor:
     Returns:
         bool, N×256×256, on the grid of the low-res logits.
     """
-    inside = cells_inside(features)
+    inside = features.geometry.inside(FEATURE_SIZE, features.tensor.device)
     local = F.normalize(unit_features(features)[:, inside] - targets.centre[:, None], dim=0)  # [256, cells]
     highest = torch.stack([_highest(each, local) for each in (*targets.objects, targets.background)])  # [N+1, cells]
     grid = local.new_full((len(targets.objects), FEATURE_SIZE, FEATURE_SIZE), -1)

@@ -37,7 +37,7 @@ def learn_targets(features: Features, masks: Tensor, ignored: Tensor | None = No
         masks: bool, N×H×W, in frame pixels, on the CPU; none is empty.
         ignored: bool, H×W: what is neither object nor background.
     """
-    inside = cells_inside(features)
+    inside = features.geometry.inside(FEATURE_SIZE, features.tensor.device)
     local = unit_features(features)[:, inside].T  # [R, 256]
     belongs = foreground_cells(masks).to(inside.device)[:, inside]
     centre = local.mean(dim=0)
@@ -96,11 +96,3 @@ def most_covered(coverage: Tensor) -> Tensor:
 def unit_features(features: Features) -> Tensor:
     """The features with every cell's vector of length 1, float, 256×64×64 ("pixel-wisely L2-normalized", eq. 5)."""
     return F.normalize(features.tensor[0], dim=0)
-
-
-def cells_inside(features: Features) -> Tensor:
-    """The cells of the feature grid that the frame reaches into, bool, 64×64; the others are padding."""
-    rows, columns = features.geometry.rows_and_columns(FEATURE_SIZE)
-    inside = torch.zeros(FEATURE_SIZE, FEATURE_SIZE, dtype=torch.bool, device=features.tensor.device)
-    inside[:rows, :columns] = True
-    return inside

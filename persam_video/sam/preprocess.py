@@ -38,6 +38,13 @@ class Geometry:
         side = self.longer_side
         return -(-self.height * grid_size // side), -(-self.width * grid_size // side)  # rounded up
 
+    def inside(self, grid_size: int, device: torch.device) -> Tensor:
+        """Those cells of a grid, bool, ``grid_size``×``grid_size``; the others are padding."""
+        rows, columns = self.rows_and_columns(grid_size)
+        inside = torch.zeros(grid_size, grid_size, dtype=torch.bool, device=device)
+        inside[:rows, :columns] = True
+        return inside
+
     def input_size(self) -> tuple[int, int]:
         """Rows and columns of the resized frame, rounded as SAM does."""
         scale = INPUT_SIZE / self.longer_side

@@ -34,8 +34,6 @@ class VideoFile:
         VideoError: it does not exist, is no video, or nothing in it can be decoded.
     """
 
-    is_images = False
-
     def __init__(self, path: Path) -> None:
         self.path = path
         self._container = _open(path)
