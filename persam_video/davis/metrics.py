@@ -6,6 +6,8 @@ as the tolerance, are those of the official evaluation of DAVIS 2017.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ Mask = npt.NDArray[np.bool_]
 
 BOUNDARY_TOLERANCE = 0.008
 """How far two contours may lie apart and still agree, as a share of the picture's diagonal."""
+
+RECALL_THRESHOLD = 0.5
+"""Above it an object counts as found in a frame."""
 
 
 def region_similarity(predicted: Mask, truth: Mask, void: Mask | None = None) -> float:
@@ -70,3 +75,34 @@ def _disk(radius: int) -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disk: npt.NDArray[np.uint8] = (x * x + y * y <= radius * radius).astype(np.uint8)
     return disk
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """J or F of an object over the frames of a sequence.
+
+    Args:
+        mean: over the frames.
+        recall: the share of frames above 0.5.
+        decay: the mean of the first quarter of the frames less that of the last.
+    """
+
+    mean: float
+    recall: float
+    decay: float
+
+
+def statistics(values: npt.NDArray[np.float64]) -> Statistics:
+    """Mean, recall and decay of one object's J or F.
+
+    Args:
+        values: float, one for each frame, at least one. As in the official code the quarters share the frames between
+            them.
+    """
+    edges = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
+    first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
+    return Statistics(
+        mean=float(np.mean(values)),
+        recall=float(np.mean(values > RECALL_THRESHOLD)),
+        decay=float(np.mean(first) - np.mean(last)),
+    )

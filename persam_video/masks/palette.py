@@ -67,7 +67,7 @@ def write_palette_png(file: str | Path | BinaryIO, label_map: LabelMap) -> None:
 
 
 def read_palette_png(path: str | Path) -> LabelMap:
-    """Read the pixel values of an indexed or 8-bit grey PNG, as `write_palette_png` or DAVIS made it.
+    """Read the pixel values of an indexed, 8-bit grey or black and white (0 and 1) PNG.
 
     Args:
         path: an existing file.
@@ -76,11 +76,11 @@ def read_palette_png(path: str | Path) -> LabelMap:
         Label map, uint8, H×W, the file's values as they are.
 
     Raises:
-        InputError: the file does not exist, is no picture, or is neither indexed nor 8-bit grey.
+        InputError: the file does not exist, is no picture, or is not of these kinds.
     """
     try:
         with PilImage.open(path) as picture:
-            if picture.mode not in ("P", "L"):
+            if picture.mode not in ("P", "L", "1"):
                 raise InputError(f"{path} is no mask: its mode is {picture.mode}; it must be an indexed or grey PNG")
             return np.array(picture, dtype=np.uint8)
     except FileNotFoundError:

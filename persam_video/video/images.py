@@ -94,7 +94,7 @@ def _find_pictures(source: Path) -> list[Path]:
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
         raise VideoError(f"{source}: {where} no picture; give a video file, or pictures of these kinds: {kinds}")
-    paths.sort(key=lambda path: (_natural_key(str(path.parent)), _natural_key(path.name)))
+    paths.sort(key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
     of_stem: dict[str, Path] = {}
     for path in paths:
         other = of_stem.setdefault(path.stem, path)
@@ -106,6 +106,6 @@ def _find_pictures(source: Path) -> list[Path]:
     return paths
 
 
-def _natural_key(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, str]]:
     """Sorts digits as the number they make: 2 before 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
