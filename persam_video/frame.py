@@ -74,7 +74,8 @@ class FrameResult:
         frame: the frame itself.
         label_map: object id of every pixel, uint8, H×W, 0 = background.
         scores: for each object id the quality expected of its mask, 0 to 1; 0 where the object is absent.
-        visible: for each object id whether it is in the frame. The keys are the same in every frame.
+        visible: for each object id whether it is in the frame. The keys are all objects that have
+            appeared so far, visible or not.
 
     Raises:
         ValueError: the label map has not the frame's size, or the two mappings have not the same ids.

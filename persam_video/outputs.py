@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
+
 from persam_video.background import WriteBehind
 from persam_video.frame import FrameResult
 from persam_video.masks.overlay import draw_overlay
@@ -35,16 +37,22 @@ class Output(Protocol):
 
 
 class MaskOutput:
-    """A folder of DAVIS masks, one palette PNG a frame."""
+    """A folder of DAVIS masks, one palette PNG a frame.
 
-    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+    Args:
+        binary: write every object as 255, as DAVIS-2016 has it, instead of as its id.
+    """
+
+    def __init__(self, folder: Path, *, binary: bool = False, overwrite: bool = False) -> None:
         self.path = folder
+        self._binary = binary
         self._writer = MaskWriter(folder, overwrite=overwrite)
         self.close = self._writer.close
         self.discard = self._writer.close  # every mask is whole
 
     def write(self, result: FrameResult) -> None:
-        self._writer.write(result.frame.name, result.label_map)
+        label_map = np.where(result.label_map, 255, 0).astype(np.uint8) if self._binary else result.label_map
+        self._writer.write(result.frame.name, label_map)
 
 
 class OverlayOutput:

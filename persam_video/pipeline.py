@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,12 +90,17 @@ def first_label_map(first_mask: FirstMask, reader: VideoReader) -> LabelMap:
 
 
 def track_frames(
-    reader: VideoReader, sam: Sam, label_map: LabelMap, seconds: StageSeconds | None = None
+    reader: VideoReader,
+    sam: Sam,
+    label_map: LabelMap,
+    seconds: StageSeconds | None = None,
+    appearing: Callable[[Frame], LabelMap | None] = lambda frame: None,
 ) -> Generator[FrameResult, None, None]:
     """Track the objects of a label map through the frames of a reader, which is closed at the end.
 
     Args:
         seconds: what the stages took is added to it.
+        appearing: for every frame but the first, the label map of objects that appear in it, if there are any.
     """
     seconds = seconds if seconds is not None else StageSeconds()
     tracker = None
@@ -108,7 +113,7 @@ def track_frames(
                 tracker = Tracker(sam, frame, label_map, features=features)
                 result = tracker.first_result
             else:
-                result = tracker.step(frame, features=features)
+                result = tracker.step(frame, features=features, label_map=appearing(frame))
             seconds.encode += encoded - started
             seconds.track += time.perf_counter() - encoded
             yield result

@@ -20,6 +20,8 @@ from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
 class ColourSam:
     """Has what the tracker uses of `persam_video.Sam`."""
 
+    model, device, dtype, checkpoint = "colours", torch.device("cpu"), torch.float32, None
+
     def __init__(self) -> None:
         self.encoded = 0
         self.batches: list[int] = []

@@ -117,6 +117,54 @@ class TestFirstFrame:
             Tracker(ColourSam(), draw(SQUARES, 0)[0], label_map)
 
 
+class TestLater:
+    """Objects that appear in a later frame."""
+
+    LATE = Square(9, YELLOW, left=152, top=96, away=range(3))
+
+    def track(self, frames: int, sam: ColourSam | None = None) -> list[FrameResult]:
+        squares = [*SQUARES, self.LATE]
+        sam = sam or ColourSam()
+        image, label_map = draw(squares, 0)
+        tracker = Tracker(sam, image, label_map)
+        results = [tracker.first_result]
+        for index in range(1, frames):
+            image, label_map = draw(squares, index)
+            results.append(tracker.step(image, label_map=label_map if index == 3 else None))
+        return results
+
+    def test_they_are_followed_from_there_on_and_the_others_go_on(self) -> None:
+        for index, result in enumerate(self.track(12)):
+            _, truth = draw([*SQUARES, self.LATE], index)
+            assert result.object_ids == ((3, 7, 200) if index < 3 else (3, 7, 200, 9))
+            for i in result.object_ids:
+                assert iou(result.mask(i), truth == i) > 0.8 or not (truth == i).any(), (index, i)
+
+    def test_their_first_mask_is_the_given_one(self) -> None:
+        result = self.track(4)[-1]
+        assert np.array_equal(result.mask(9), draw([self.LATE], 3)[1] == 9)
+        assert result.scores[9] == 1
+
+    def test_the_frame_is_encoded_once(self) -> None:
+        sam = ColourSam()
+        self.track(6, sam)
+        assert sam.encoded == 6
+
+    def test_ids_that_are_tracked_already_stay_what_they_were(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        trackers = [Tracker(ColourSam(), image, label_map) for _ in range(2)]
+        image, moved = draw(SQUARES, 1)
+        results = [trackers[0].step(image), trackers[1].step(image, label_map=np.roll(moved, 40, axis=0))]
+        assert np.array_equal(results[0].label_map, results[1].label_map)
+
+    def test_a_mask_that_cannot_be_used_changes_nothing(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        tracker = Tracker(ColourSam(), image, label_map)
+        with pytest.raises(FirstMaskError, match="9×9"):
+            tracker.step(image, label_map=np.ones((9, 9), np.uint8))
+        assert tracker.step(draw(SQUARES, 1)[0]).index == 1
+
+
 class TestWork:
     def test_one_encode_a_frame_and_one_batch_for_all_objects(self) -> None:
         sam = ColourSam()

@@ -6,15 +6,21 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
 
+if TYPE_CHECKING:
+    from persam_video.sam.models import Sam
+
 EXIT_DAMAGED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+
+MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +28,32 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, with which weights, on what."""
+    parser.add_argument("--model", choices=MODELS, default="vit_t", help="default: vit_t")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
+    parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")
+
+
+def load_model(options: argparse.Namespace) -> Sam:
+    """The model that `add_model_options` asks for."""
+    from persam_video.sam.models import load_sam  # late: torch takes seconds
+
+    return load_sam(
+        options.model,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        precision=options.precision,
+        progress=not options.quiet,
+    )
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def run(program: str, main: Callable[[], int]) -> int:

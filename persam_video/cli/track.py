@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from persam_video import __version__
-from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, frame_or_seconds, run
+from persam_video.cli.common import (
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    Parser,
+    add_model_options,
+    counted,
+    frame_or_seconds,
+    load_model,
+    run,
+)
 from persam_video.errors import DamagedVideoError, OutputError
 
 if TYPE_CHECKING:
@@ -57,10 +66,7 @@ def _parser() -> Parser:
     parser.add_argument("--masks", metavar="DIR", type=Path, help="write a DAVIS mask of every frame: DIR/00000.png …")
     parser.add_argument("--overlay", metavar="FILE", type=Path, help="write a video (.mp4, .mov, .mkv) with the masks")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--model", choices=("vit_t", "vit_b", "vit_l", "vit_h"), default="vit_t", help="default: vit_t")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
-    parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")
+    add_model_options(parser)
     parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
     parser.add_argument("--end", metavar="END", type=frame_or_seconds, help="the frame before which to stop")
     parser.add_argument("--stride", metavar="N", type=int, default=1, help="take every Nth frame")
@@ -79,7 +85,7 @@ def _track(options: argparse.Namespace) -> int:
         label_map = load_first_masks(options.first_mask, width=reader.info.width, height=reader.info.height)
         outputs = _open_outputs(options, reader.info)
         try:
-            sam = _load_sam(options)
+            sam = load_model(options)
         except BaseException:
             _discard(outputs)
             raise
@@ -118,18 +124,6 @@ def _discard(outputs: list[Output]) -> None:
         output.discard()
 
 
-def _load_sam(options: argparse.Namespace) -> Sam:
-    from persam_video.sam.models import load_sam
-
-    return load_sam(
-        options.model,
-        checkpoint=options.checkpoint,
-        device=options.device,
-        precision=options.precision,
-        progress=not options.quiet,
-    )
-
-
 def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Output], *, quiet: bool) -> int:
     """Track all frames into the outputs, and say how it went."""
     from persam_video.outputs import OutputThreads
@@ -166,14 +160,10 @@ def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Outpu
         stages = {"read": seconds.read, "encode": seconds.encode, "track": seconds.track, "write": threads.seconds}
         shares = ", ".join(f"{stage} {100 * spent / elapsed:.0f} %" for stage, spent in stages.items())
         print(
-            f"{_counted(count, 'frame')}, {_counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
+            f"{counted(count, 'frame')}, {counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
             f"{count / elapsed:.2f} frames/s ({shares}) -> {where}"
         )
     return 0
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

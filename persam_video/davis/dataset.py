@@ -33,17 +33,53 @@ class DavisSequence:
         pictures: the frames' files, in order; may be empty where only the annotations are at hand.
         annotations: the annotated frames' files, in order: label maps.
         year: ``2016``: everything annotated is one object, id 1; ``2017``: the values are object ids, 255 is void.
+        is_youtube_vos: the annotations are of the frames in which objects appear, not of all frames.
     """
 
     name: str
     pictures: tuple[Path, ...]
     annotations: tuple[Path, ...]
     year: str
+    is_youtube_vos: bool = False
 
     @property
     def is_binary(self) -> bool:
         """Whether all that is annotated is one object."""
         return self.year == "2016"
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether masks of all frames can be scored."""
+        return not self.is_youtube_vos and 3 <= len(self.annotations) == len(self.pictures)
+
+    @property
+    def start(self) -> int:
+        """The number of the first frame that is annotated.
+
+        Raises:
+            InputError: there is no picture of its name.
+        """
+        name = self.annotations[0].stem
+        for index, picture in enumerate(self.pictures):
+            if picture.stem == name:
+                return index
+        raise InputError(
+            f"{self.annotations[0]}: there is no picture of this name among the {len(self.pictures)} frames"
+        )
+
+    @property
+    def given(self) -> tuple[Path, ...]:
+        """The annotations that a tracker may see: the first one, in YouTube-VOS's layout all."""
+        return self.annotations if self.is_youtube_vos else self.annotations[:1]
+
+    def appearing(self, frame_name: str) -> LabelMap | None:
+        """The label map of objects that may appear in a frame, if a tracker may see one.
+
+        Raises:
+            InputError: the annotation cannot be read as a label map.
+        """
+        names = [path.stem for path in self.given]
+        return self.read_annotation(names.index(frame_name)) if frame_name in names else None
 
     @cached_property
     def first_annotation(self) -> LabelMap:
@@ -158,7 +194,7 @@ def open_dataset(
         files = _files(annotations / name, {".png"})
         if not files:
             raise InputError(f"{annotations / name}: holds no annotation; it should hold PNG files such as 00000.png")
-        chosen.append(DavisSequence(name, _files(pictures / name, PICTURE_SUFFIXES), files, year))
+        chosen.append(DavisSequence(name, _files(pictures / name, PICTURE_SUFFIXES), files, year, not resolution))
     return DavisDataset(root, split, year, resolution, tuple(chosen))
 
 

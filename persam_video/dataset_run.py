@@ -1,0 +1,168 @@
+"""Tracking every sequence of a dataset into a folder that tells how its masks were made, and can be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from persam_video.davis.dataset import DavisDataset, DavisSequence
+from persam_video.errors import InputError, OutputError, PersamError
+from persam_video.masks.first_frame import check_label_map
+from persam_video.outputs import MaskOutput, OutputThreads
+from persam_video.pipeline import StageSeconds, track_frames
+from persam_video.provenance import circumstances_of, files_sha256, settings_of
+from persam_video.run_file import read_run_file, write_run_file
+from persam_video.sam.models import Sam
+from persam_video.video.reader import open_video
+
+
+@dataclass(frozen=True)
+class SequenceRun:
+    """How the tracking of one sequence went.
+
+    Args:
+        name: of the sequence.
+        frames: how many were tracked.
+        objects: how many were followed.
+        seconds: how long each stage was at work: read, encode, track, write. The first and the last go on beside the
+            other two.
+        fault: why it is not whole, in one line; None if it is.
+        is_old: whether it was done before.
+    """
+
+    name: str
+    frames: int = 0
+    objects: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    fault: str | None = None
+    is_old: bool = False
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames by the seconds of encoding and tracking, as the field counts them; 0 without any."""
+        return frames_per_second([self])
+
+
+def frames_per_second(runs: list[SequenceRun]) -> float:
+    """Frames of some sequences by the seconds of encoding and tracking; 0 without any."""
+    spent = sum(run.seconds.get("encode", 0.0) + run.seconds.get("track", 0.0) for run in runs)
+    return sum(run.frames for run in runs) / spent if spent else 0.0
+
+
+class DatasetRun:
+    """Tracks the sequences of a dataset to ``<folder>/<sequence>/<frame>.png``, and keeps ``<folder>/run.json``.
+
+    That file records the settings, versions, device and times of each sequence's masks. A sequence that is whole and
+    has the same settings is not tracked again; one that was broken off, or has other settings, is.
+
+    Args:
+        dataset: from `open_dataset`.
+        sam: from `load_sam`.
+        folder: where the masks go.
+        overwrite: replace masks that ``run.json`` does not know of, too.
+        progress: show a bar over the frames of a sequence on stderr.
+    Raises:
+        OutputError: the folder cannot be written to, is the dataset's own, or holds masks from elsewhere.
+        InputError: the folder's ``run.json`` cannot be read.
+    """
+
+    def __init__(
+        self, dataset: DavisDataset, sam: Sam, folder: Path, *, overwrite: bool = False, progress: bool = False
+    ) -> None:
+        self._dataset = dataset
+        self._sam = sam
+        self._folder = folder
+        self._progress = progress
+        described = {"year": dataset.year, "resolution": dataset.resolution}
+        self._settings = {**settings_of(sam), **described}
+        self._circumstances = circumstances_of(sam)
+        self._records: dict[str, dict[str, Any]] = read_run_file(folder).get("sequences", {})
+        for sequence in dataset.sequences:
+            self._check_folder(sequence, overwrite=overwrite)
+        self._write_run_file()
+
+    def __iter__(self) -> Iterator[SequenceRun]:
+        """Track one sequence after another; a fault in one does not stop the others."""
+        return map(self._run, self._dataset.sequences)
+
+    def _run(self, sequence: DavisSequence) -> SequenceRun:
+        try:
+            settings = {**self._settings, "first_masks_sha256": files_sha256(list(sequence.given))}
+            record = self._records.get(sequence.name, {})
+            if record.get("done") and record["settings"] == settings and self._is_whole(sequence):
+                done = {key: record[key] for key in ("frames", "objects", "seconds")}
+                return SequenceRun(sequence.name, **done, is_old=True)
+            self._record(sequence.name, {"done": False, "settings": settings})
+            run = self._track(sequence)
+        except PersamError as error:
+            return SequenceRun(sequence.name, fault=str(error))
+        except Exception as error:  # whatever it is, the other sequences are not to suffer from it
+            return SequenceRun(sequence.name, fault=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        figures = {"frames": run.frames, "objects": run.objects, "seconds": run.seconds}
+        finished = {"frames_per_second": run.frames_per_second, "finished": _now()}
+        self._record(sequence.name, {"done": True, **figures, **finished, "settings": settings, **self._circumstances})
+        return run
+
+    def _track(self, sequence: DavisSequence) -> SequenceRun:
+        """Track a sequence from the first annotated frame on."""
+        if not sequence.pictures:
+            raise InputError(f"{sequence.name}: there are annotations, but no pictures of this sequence")
+        start = sequence.start
+        seconds = StageSeconds()
+        with open_video(sequence.pictures[0].parent, start=start) as reader:
+            size = {"width": reader.info.width, "height": reader.info.height}
+            label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
+            results = track_frames(reader, self._sam, label_map, seconds, lambda frame: sequence.appearing(frame.name))
+            folder = self._folder / sequence.name
+            threads = OutputThreads([MaskOutput(folder, binary=sequence.is_binary, overwrite=True)])
+            total = len(sequence.pictures) - start
+            bar = tqdm(
+                total=total, desc=sequence.name, unit="frame", leave=False, position=1, disable=not self._progress
+            )
+            objects = 0
+            with bar, threads, closing(results):
+                for result in results:
+                    threads.put(result)
+                    objects = len(result.object_ids)
+                    bar.update()
+        spent = {"read": seconds.read, "encode": seconds.encode, "track": seconds.track, "write": threads.seconds}
+        return SequenceRun(sequence.name, total, objects, spent)
+
+    def _is_whole(self, sequence: DavisSequence) -> bool:
+        folder = self._folder / sequence.name
+        return all((folder / f"{picture.stem}.png").is_file() for picture in sequence.pictures[sequence.start :])
+
+    def _check_folder(self, sequence: DavisSequence, *, overwrite: bool) -> None:
+        folder = self._folder / sequence.name
+        for path in (*sequence.pictures[:1], *sequence.annotations[:1]):
+            if path.parent.resolve() == folder.resolve():
+                raise OutputError(f"{folder}: is the dataset's own folder; name another place for the results")
+        if sequence.name not in self._records and not overwrite and any(folder.glob("*.png")):
+            raise OutputError(
+                f"{folder}: holds PNG files that no earlier run of this kind has written; "
+                "name another place, or give --overwrite"
+            )
+
+    def _record(self, name: str, record: dict[str, Any]) -> None:
+        self._records[name] = record
+        self._write_run_file()
+
+    def _write_run_file(self) -> None:
+        dataset = self._dataset
+        content = {
+            "dataset": {"root": str(dataset.root), "year": dataset.year, "split": dataset.split},
+            "settings": self._settings,
+            **self._circumstances,
+            "sequences": self._records,
+        }
+        write_run_file(self._folder, content)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,68 @@
+"""What masks were made with: enough to tell one result from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from persam_video import __version__
+from persam_video.sam.checkpoints import file_sha256
+from persam_video.sam.models import Sam
+
+_LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
+_WITHOUT_INFLUENCE = ("cli", "davis")  # parts of the package that no pixel of a mask depends on
+
+
+def settings_of(sam: Sam) -> dict[str, Any]:
+    """What decides a mask: the same settings give the same masks, but for rounding.
+
+    ``code_sha256`` is of the package's own source, as a version number says nothing while it is worked on.
+    """
+    return {
+        "model": sam.model,
+        "checkpoint": sam.checkpoint.name if sam.checkpoint else None,
+        "checkpoint_sha256": file_sha256(sam.checkpoint) if sam.checkpoint else None,
+        "precision": str(sam.dtype).removeprefix("torch."),
+        "persam_video": __version__,
+        "code_sha256": _code_sha256(),
+    }
+
+
+def circumstances_of(sam: Sam) -> dict[str, Any]:
+    """Where it was computed, and by which versions of the libraries."""
+    return {
+        "device": {
+            "type": sam.device.type,
+            "name": _device_name(sam.device),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+    }
+
+
+def files_sha256(paths: list[Path]) -> str:
+    """One SHA-256 for several files, in this order."""
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
+
+
+def _code_sha256() -> str:
+    package = Path(__file__).parent
+    sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
+    return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        named = platform.processor()
+    return f"{named or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,200 @@
+"""``persam-davis`` as a person runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from davis_data import make_dataset, write_frame
+from demo_scene import DemoScene
+
+from persam_video.cli.davis import main
+from persam_video.davis.dataset import open_dataset
+from persam_video.davis.evaluation import evaluate
+from persam_video.masks.palette import read_palette_png, write_palette_png
+
+PROGRAM = [sys.executable, "-m", "persam_video.cli.davis"]
+
+
+@dataclass
+class Run:
+    done: subprocess.CompletedProcess[str]
+    root: Path
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, demo_scene: DemoScene) -> Run:
+    """Four frames of the demo scene as a dataset, and a sequence that is broken, tracked with the real weights."""
+    folder = tmp_path_factory.mktemp("davis")
+    for index in range(4):
+        frame = demo_scene.render(index)
+        write_frame(folder / "davis", "480p", "toys", index, *frame)
+    shutil.copytree(
+        folder / "davis" / "JPEGImages" / "480p" / "toys", folder / "davis" / "JPEGImages" / "480p" / "torn"
+    )
+    shutil.copytree(
+        folder / "davis" / "Annotations" / "480p" / "toys", folder / "davis" / "Annotations" / "480p" / "torn"
+    )
+    (folder / "davis" / "JPEGImages" / "480p" / "torn" / "00001.jpg").write_bytes(b"torn")
+    out = folder / "out"
+    options = ["--davis", folder / "davis", "--out", out, "--json", out / "all.json", "--report", out / "card.html"]
+    done = subprocess.run([*PROGRAM, "run", *map(str, options)], capture_output=True, text=True, check=False)
+    return Run(done, folder / "davis", out)
+
+
+class TestRun:
+    def test_it_says_what_was_done_and_what_was_not(self, demo: Run) -> None:
+        assert demo.done.returncode == 1, demo.done.stderr
+        assert "toys: 4 frames, 3 objects, " in demo.done.stdout
+        assert "frames/s" in demo.done.stdout
+        assert demo.done.stderr.splitlines()[-1].startswith("persam-davis: error: torn: ")
+        assert "00001.jpg" in demo.done.stderr.splitlines()[-1]
+        assert "Traceback" not in demo.done.stderr
+
+    def test_there_is_a_bar_over_sequences_and_one_over_frames(self, demo: Run) -> None:
+        assert "2/2" in demo.done.stderr
+        assert "toys: " in demo.done.stderr
+        assert "4/4" in demo.done.stderr
+
+    def test_the_tables_and_files_agree_with_the_masks(self, demo: Run) -> None:
+        (scores,) = evaluate(open_dataset(demo.root, sequences=["toys"]).sequences, demo.out)
+        assert scores.j.min() > 0.8
+        figures = json.loads((demo.out / "all.json").read_text())
+        assert figures["sequences"]["toys"]["objects"]["2"]["J"]["frames"] == scores.j[1].tolist()
+        assert figures["all"]["J&F-Mean"] == pytest.approx(scores.j_and_f, abs=1e-12)
+        with (demo.out / "global_results-val.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert list(row) == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+        assert row["J&F-Mean"] == f"{scores.j_and_f:.3f}"
+        with (demo.out / "per-sequence_results-val.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [each["Sequence"] for each in rows] == ["toys_1", "toys_2", "toys_3"]
+        assert [each["F-Mean"] for each in rows] == [f"{f.mean():.3f}" for f in scores.f]
+        assert f" {scores.j_and_f:.3f} " in demo.done.stdout
+
+    def test_the_card_names_the_model(self, demo: Run) -> None:
+        card = (demo.out / "card.html").read_text()
+        settings = json.loads((demo.out / "run.json").read_text())["settings"]
+        assert settings["model"] == "vit_t"
+        assert settings["checkpoint_sha256"] in card
+
+    def test_a_second_run_goes_on_with_what_was_torn(self, demo: Run, tmp_path: Path) -> None:
+        root, out = tmp_path / "davis", tmp_path / "out"
+        shutil.copytree(demo.root, root)
+        shutil.copytree(demo.out, out)
+        pictures = root / "JPEGImages" / "480p"
+        shutil.copy(pictures / "toys" / "00001.jpg", pictures / "torn")
+        options = [*PROGRAM, "run", "--davis", str(root), "--out", str(out)]
+        done = subprocess.run(options, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "toys: done before" in done.stdout
+        assert "torn: 4 frames" in done.stdout
+        for index in range(4):
+            masks = [read_palette_png(out / name / f"{index:05d}.png") for name in ("toys", "torn")]
+            assert np.array_equal(*masks)
+
+
+class TestEval:
+    def make(self, folder: Path, year: str = "2017") -> tuple[Path, Path]:
+        """A dataset, and results that are its own annotations but for object 2 of ``two``, which has moved."""
+        root = make_dataset(folder / "davis", year=year)
+        results = folder / "results"
+        shutil.copytree(root / "Annotations" / "480p", results)
+        for path in (results / "two").iterdir():
+            mask = read_palette_png(path)
+            moved = np.where(mask == 2, 0, mask)
+            moved[np.roll(mask, 8, axis=1) == 2] = 2
+            write_palette_png(path, moved)
+        return root, results
+
+    def test_the_table_on_the_screen(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root, results = self.make(tmp_path)
+        assert main(["eval", "--davis", str(root), "--results", str(results)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+        assert lines[1].split() == ["one", "1.000", "1.000", "1.000", "0.000", "1.000", "1.000", "0.000"]
+        assert lines[2].startswith("two (2 objects)")
+        assert lines[4].split()[:3] == ["2", lines[4].split()[1], "0.600"]  # 24 of 40 columns
+        assert lines[5].split()[:5] == ["all", "3", "objects", lines[5].split()[3], f"{(2 + 0.6) / 3:.3f}"]
+        assert len({len(line) for line in lines[:6]}) == 1
+
+    def test_tables_can_go_elsewhere(self, tmp_path: Path) -> None:
+        root, results = self.make(tmp_path)
+        before = sorted(results.rglob("*"))
+        out = tmp_path / "tables" / "new"
+        assert main(["eval", "--davis", str(root), "--results", str(results), "--out", str(out), "--quiet"]) == 0
+        assert sorted(path.name for path in out.iterdir()) == ["global_results-val.csv", "per-sequence_results-val.csv"]
+        assert sorted(results.rglob("*")) == before
+
+    def test_quiet_says_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root, results = self.make(tmp_path)
+        assert main(["eval", "--davis", str(root), "--results", str(results), "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
+
+    def test_void_may_be_left_out(self, tmp_path: Path) -> None:
+        root, results = self.make(tmp_path)
+        path = root / "Annotations" / "480p" / "one" / "00002.png"
+        label_map = read_palette_png(path)
+        label_map[:24, :] = 255
+        write_palette_png(path, label_map)
+        figures = []
+        for option in ([], ["--ignore-void"]):
+            file = tmp_path / "figures.json"
+            options = ["--davis", str(root), "--results", str(results), "--json", str(file), "--sequences", "one"]
+            assert main(["eval", *options, *option, "--quiet"]) == 0
+            figures.append(json.loads(file.read_text())["all"]["J-Mean"])
+        assert figures == [pytest.approx((1 + 0.75 + 1) / 3), 1]
+
+    @pytest.mark.parametrize(
+        ("spoil", "options", "message"),
+        [
+            (None, ["--sequences", "three"], "holds no sequence 'three'; it holds one, two"),
+            (None, ["--resolution", "1080p"], "holds no folder 1080p; it holds 480p"),
+            (None, ["--year", "2018"], "2018"),
+            ("two/00002.png", [], "two/00002.png: no such file"),
+            ("two", [], "holds no masks of two"),
+        ],
+    )
+    def test_wrong_input_is_one_line(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        spoil: str | None,
+        options: list[str],
+        message: str,
+    ) -> None:
+        root, results = self.make(tmp_path)
+        if spoil is not None:
+            path = results / spoil
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        try:
+            code = main(["eval", "--davis", str(root), "--results", str(results), *options])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        assert code == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("persam-davis")
+        assert message in error
+        assert not list(results.glob("*.csv"))
+
+    def test_youtube_vos_cannot_be_scored(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        make_dataset(tmp_path / "vos", resolution="")
+        assert main(["eval", "--davis", str(tmp_path / "vos"), "--results", str(tmp_path)]) == 2
+        assert "YouTube-VOS" in capsys.readouterr().err
+
+
+class TestRunInput:
+    """What can be told before the model is loaded."""
+
+    def test_no_dataset(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["run", "--davis", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+        assert "none: no such folder" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()

@@ -1,0 +1,209 @@
+"""Tracking a dataset: what is done, skipped, done again, and how a fault stays with its sequence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_sam import BLUE, ColourSam, Square, draw
+from davis_data import SEQUENCES, make_dataset, write_frame
+from PIL import Image
+
+from persam_video.dataset_run import DatasetRun, SequenceRun
+from persam_video.davis.dataset import open_dataset
+from persam_video.davis.evaluation import evaluate
+from persam_video.errors import InputError, OutputError
+from persam_video.masks.palette import read_palette_png, write_palette_png
+
+
+def track(root: Path, out: Path, sam: ColourSam | None = None, **options: object) -> dict[str, SequenceRun]:
+    overwrite = bool(options.pop("overwrite", False))
+    dataset = open_dataset(root, **options)  # type: ignore[arg-type]
+    return {run.name: run for run in DatasetRun(dataset, sam or ColourSam(), out, overwrite=overwrite)}  # type: ignore[arg-type]
+
+
+def record(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "davis")
+
+
+class TestAll:
+    def test_every_sequence_is_tracked_and_scores_well(self, root: Path, tmp_path: Path) -> None:
+        runs = track(root, tmp_path / "out")
+        assert {name: (run.frames, run.objects, run.fault) for name, run in runs.items()} == {
+            "one": (5, 1, None),
+            "two": (5, 2, None),
+        }
+        for each in evaluate(open_dataset(root).sequences, tmp_path / "out"):
+            assert each.j.min() > 0.75, each.name
+
+    def test_the_record_tells_one_result_from_another(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        content = record(tmp_path)
+        assert content["settings"]["model"] == "colours"
+        assert content["settings"]["precision"] == "float32"
+        assert content["settings"]["checkpoint_sha256"] is None
+        assert len(content["settings"]["code_sha256"]) == 64
+        assert content["device"]["type"] == "cpu"
+        assert content["versions"]["torch"]
+        one = content["sequences"]["one"]
+        assert one["done"]
+        assert one["frames"] == 5
+        assert set(one["seconds"]) == {"read", "encode", "track", "write"}
+        assert all(spent > 0 for spent in one["seconds"].values())
+        assert one["frames_per_second"] == pytest.approx(5 / (one["seconds"]["encode"] + one["seconds"]["track"]))
+
+    def test_the_hash_of_the_weights(self, root: Path, tmp_path: Path) -> None:
+        weights = tmp_path / "weights.pt"
+        weights.write_bytes(b"abc")
+        sam = ColourSam()
+        sam.checkpoint = weights
+        track(root, tmp_path / "out", sam, sequences=["one"])
+        expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        assert record(tmp_path / "out")["settings"]["checkpoint_sha256"] == expected
+
+    def test_only_the_first_annotation_is_seen(self, root: Path, tmp_path: Path) -> None:
+        for later in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
+            later.write_bytes(b"not a picture")
+        assert track(root, tmp_path, sequences=["one"])["one"].fault is None
+
+
+class TestAgain:
+    def test_what_is_done_is_skipped(self, root: Path, tmp_path: Path) -> None:
+        first = track(root, tmp_path)
+        sam = ColourSam()
+        second = track(root, tmp_path, sam)
+        assert sam.encoded == 0
+        assert all(run.is_old for run in second.values())
+        assert second["two"].seconds == first["two"].seconds
+
+    def test_a_new_sequence_joins_the_old_ones(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path, sequences=["one"])
+        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+        assert set(record(tmp_path)["sequences"]) == {"one", "two"}
+
+    def test_other_settings_do_it_again(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        sam = ColourSam()
+        sam.model = "colours, larger"
+        assert not any(run.is_old for run in track(root, tmp_path, sam).values())
+        assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
+
+    def test_another_first_mask_does_it_again(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        mask = root / "Annotations" / "480p" / "one" / "00000.png"
+        label_map = read_palette_png(mask)
+        label_map[20:24] = 0
+        write_palette_png(mask, label_map)
+        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": False, "two": True}
+
+    def test_half_done_is_done_again(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        (tmp_path / "one" / "00003.png").unlink()
+        content = record(tmp_path)
+        content["sequences"]["two"]["done"] = False
+        (tmp_path / "run.json").write_text(json.dumps(content))
+        assert not any(run.is_old for run in track(root, tmp_path).values())
+        assert (tmp_path / "one" / "00003.png").is_file()
+
+    def test_breaking_off_leaves_the_sequence_undone(self, root: Path, tmp_path: Path) -> None:
+        class Interrupted(ColourSam):
+            def encode(self, image: np.ndarray):
+                if self.encoded == 7:  # the second frame of the second sequence
+                    raise KeyboardInterrupt
+                return super().encode(image)
+
+        with pytest.raises(KeyboardInterrupt):
+            track(root, tmp_path, Interrupted())
+        assert [each["done"] for each in record(tmp_path)["sequences"].values()] == [True, False]
+        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+
+
+class TestFaults:
+    def test_one_bad_sequence_does_not_stop_the_others(self, root: Path, tmp_path: Path) -> None:
+        broken = root / "JPEGImages" / "480p" / "one" / "00002.jpg"
+        broken.write_bytes(broken.read_bytes()[:200])
+        runs = track(root, tmp_path)
+        assert "00002.jpg" in str(runs["one"].fault)
+        assert "\n" not in str(runs["one"].fault)
+        assert runs["two"].fault is None
+        assert not record(tmp_path)["sequences"]["one"]["done"]
+
+    def test_whatever_goes_wrong(self, root: Path, tmp_path: Path) -> None:
+        class Weak(ColourSam):
+            def encode(self, image: np.ndarray):
+                if self.encoded == 2:
+                    self.encoded += 1
+                    raise RuntimeError("out of\nmemory")
+                return super().encode(image)
+
+        runs = track(root, tmp_path, Weak())
+        assert runs["one"].fault == "RuntimeError: out of memory"
+        assert runs["two"].fault is None
+
+    def test_no_object_no_picture_no_mask(self, root: Path, tmp_path: Path) -> None:
+        write_palette_png(root / "Annotations" / "480p" / "one" / "00000.png", np.zeros((144, 256), np.uint8))
+        for picture in (root / "JPEGImages" / "480p" / "two").iterdir():
+            picture.unlink()
+        runs = track(root, tmp_path)
+        assert "holds no object" in str(runs["one"].fault)
+        assert "no pictures" in str(runs["two"].fault)
+        assert not (tmp_path / "one").exists()
+
+    def test_masks_from_elsewhere_are_not_replaced(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "two").mkdir()
+        write_palette_png(tmp_path / "two" / "00000.png", np.full((9, 9), 7, np.uint8))
+        with pytest.raises(OutputError, match="two: holds PNG files"):
+            track(root, tmp_path)
+        assert not (tmp_path / "run.json").exists()
+        assert track(root, tmp_path, overwrite=True)["two"].fault is None
+
+    def test_the_dataset_itself_is_never_written_to(self, root: Path) -> None:
+        with pytest.raises(OutputError, match="dataset's own"):
+            track(root, root / "Annotations" / "480p", overwrite=True)
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"sequences": 3}'])
+    def test_a_record_that_is_none(self, root: Path, tmp_path: Path, text: str) -> None:
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(InputError, match=r"run\.json"):
+            track(root, tmp_path)
+        assert (tmp_path / "run.json").read_text() == text
+
+
+class TestLayouts:
+    def test_2016_writes_0_and_255(self, tmp_path: Path) -> None:
+        root = make_dataset(tmp_path / "davis", year="2016")
+        runs = track(root, tmp_path / "out", year="2016")
+        assert runs["two"].objects == 1
+        mask = np.array(Image.open(tmp_path / "out" / "one" / "00003.png"))
+        assert np.unique(mask).tolist() == [0, 255]
+        scores = evaluate(open_dataset(root, year="2016").sequences, tmp_path / "out")
+        assert scores[0].j.min() > 0.75
+
+    def test_2017s_files_as_2016s(self, root: Path, tmp_path: Path) -> None:
+        """Two objects of different colours are one, and one of them is all that the stand-in for SAM can follow."""
+        assert track(root, tmp_path, year="2016", sequences=["two"])["two"].objects == 1
+
+    def test_youtube_vos_objects_appear_later(self, tmp_path: Path) -> None:
+        late = Square(5, BLUE, left=120, top=16, away=range(3))
+        squares = [*SEQUENCES["two"], late]
+        for index in range(8):
+            image, label_map = draw(squares, index)
+            given = {1: np.where(label_map == 5, 0, label_map), 3: np.where(label_map == 5, 5, 0)}
+            write_frame(tmp_path / "vos", "", "video", index, image, given.get(index))
+        runs = track(tmp_path / "vos", tmp_path / "out")
+        assert runs["video"].fault is None
+        assert (runs["video"].frames, runs["video"].objects) == (7, 3)
+        masks = {int(path.stem): read_palette_png(path) for path in (tmp_path / "out" / "video").iterdir()}
+        assert sorted(masks) == list(range(1, 8))  # from the first annotated frame on
+        for index, mask in masks.items():
+            truth = draw(squares, index)[1]
+            assert set(np.unique(mask)) == set(np.unique(truth)), index
+            for i in np.unique(truth)[1:]:
+                assert ((mask == i) & (truth == i)).sum() / ((mask == i) | (truth == i)).sum() > 0.75, (index, i)
