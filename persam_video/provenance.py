@@ -39,7 +39,7 @@ def circumstances_of(sam: Sam) -> dict[str, Any]:
     return {
         "device": {
             "type": sam.device.type,
-            "name": _device_name(sam.device),
+            "name": torch.cuda.get_device_name(sam.device) if sam.device.type == "cuda" else processor_name(),
             "threads": torch.get_num_threads(),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
@@ -57,9 +57,8 @@ def _code_sha256() -> str:
     return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+def processor_name() -> str:
+    """The processor's model, and how many cores there are."""
     try:
         with Path("/proc/cpuinfo").open() as lines:
             named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

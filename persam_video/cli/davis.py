@@ -88,7 +88,7 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave void pixels (255) out; as in the official code they are background otherwise",
     )
-    parser.add_argument("--processes", metavar="N", type=int, help="to score with; default: one a core")
+    parser.add_argument("--threads", metavar="N", type=int, help="to score with; default: one a core, at most 4")
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
@@ -182,7 +182,7 @@ def _score(
         sequences,
         results,
         ignore_void=options.ignore_void,
-        processes=options.processes,
+        threads=options.threads,
         progress=not options.quiet,
     )
     written = list(write_csv(scores, folder, dataset.split))

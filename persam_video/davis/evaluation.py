@@ -11,10 +11,9 @@ https://github.com/davisvideochallenge/davis2017-evaluation, commit ac7c43f, sem
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,21 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.metrics import Statistics, contour_accuracy, region_similarity, statistics
+from persam_video.davis.metrics import (
+    Statistics,
+    boundary_radius,
+    contour_accuracy,
+    filled_window,
+    region_similarity,
+    statistics,
+)
 from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, LabelMap
 
 Scores = npt.NDArray[np.float64]
+
+_MAX_THREADS = 4
+"""More hinder one another: the measures are small steps, between which only one thread runs at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +106,7 @@ def evaluate(
     results: Path,
     *,
     ignore_void: bool = False,
-    processes: int | None = None,
+    threads: int | None = None,
     progress: bool = False,
 ) -> list[SequenceScores]:
     """Score a method's masks.
@@ -107,39 +116,64 @@ def evaluate(
         results: a folder with ``<sequence>/<frame>.png`` for every annotated frame, the first and the last of a
             sequence excepted. Pixel values are the annotations' object ids.
         ignore_void: leave the annotations' void pixels (255) out, instead of taking them for background.
-        processes: how many work side by side, each at one sequence; by default as many as the machine has cores.
-        progress: show a bar over the sequences on stderr.
+        threads: how many work side by side, each at one frame; by default one a core, but not more than 4.
+        progress: show a bar over the frames on stderr.
     Raises:
         InputError: an annotation or a mask is missing, cannot be read, has another size than its counterpart, or
-            holds an id that the first annotation does not reach.
+            holds an id that the first annotation does not reach; or ``threads`` is less than 1.
     """
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot score anything; give at least 1")
     for sequence in sequences:
         _check(sequence, results)
-    work = partial(evaluate_sequence, results=results, ignore_void=ignore_void)
-    count = min(processes or os.cpu_count() or 1, len(sequences))
-    bar = partial(tqdm, total=len(sequences), desc="scoring", unit="sequence", disable=not progress, leave=False)
-    if count < 2:
-        return list(bar(map(work, sequences)))
-    # Spawned, not forked: torch's and OpenCV's threads do not outlive a fork.
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(bar(pool.map(work, sequences)))
+    opencv_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the other cores are at the other frames
+    pool = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, _MAX_THREADS))
+    try:
+        counts = list(pool.map(_object_count, sequences))
+        work = partial(_frame_scores, results=results, ignore_void=ignore_void)
+        jobs = [
+            (sequence, index, count)
+            for sequence, count in zip(sequences, counts, strict=True)
+            for index in _counted(sequence)
+        ]
+        done = pool.map(work, *zip(*jobs, strict=True))
+        frames = iter(tqdm(done, "scoring", len(jobs), unit="frame", disable=not progress, leave=False))
+        return [_of_frames(sequence, [next(frames) for _ in _counted(sequence)]) for sequence in sequences]
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(opencv_threads)
 
 
 def evaluate_sequence(sequence: DavisSequence, results: Path, *, ignore_void: bool = False) -> SequenceScores:
     """Score a method's masks of one sequence; see `evaluate`."""
-    cv2.setNumThreads(1)  # the other cores are at the other sequences
-    count = _object_count(sequence)
-    counted = range(1, len(sequence.annotations) - 1)
-    names = tuple(sequence.annotations[index].stem for index in counted)
-    scores = np.empty((2, count, len(counted)))
-    for column, index in enumerate(counted):
-        truth = sequence.read_annotation(index)
-        found = _read_found(sequence, index, results, truth.shape, count)
-        void = truth == IGNORE_ID if ignore_void else None
-        for row in range(count):
-            masks = found == row + 1, truth == row + 1
-            scores[:, row, column] = region_similarity(*masks, void), contour_accuracy(*masks, void)
-    return SequenceScores(sequence.name, names, j=scores[0], f=scores[1])
+    return evaluate([sequence], results, ignore_void=ignore_void)[0]
+
+
+def _counted(sequence: DavisSequence) -> range:
+    """The numbers of the frames that count."""
+    return range(1, len(sequence.annotations) - 1)
+
+
+def _frame_scores(sequence: DavisSequence, index: int, count: int, *, results: Path, ignore_void: bool) -> Scores:
+    """J and F of every object in a frame, 2 × objects."""
+    truth = sequence.read_annotation(index)
+    found = _read_found(sequence, index, results, truth.shape, count)
+    scores = np.empty((2, count))
+    radius = boundary_radius(*truth.shape)
+    window = filled_window(truth | found)  # around it everything is background
+    truth, found = truth[window], found[window]
+    void = truth == IGNORE_ID if ignore_void else None
+    for row in range(count):
+        masks = found == row + 1, truth == row + 1, void
+        scores[:, row] = region_similarity(*masks), contour_accuracy(*masks, radius=radius)
+    return scores
+
+
+def _of_frames(sequence: DavisSequence, frames: list[Scores]) -> SequenceScores:
+    names = tuple(sequence.annotations[index].stem for index in _counted(sequence))
+    j, f = np.stack(frames, axis=-1)
+    return SequenceScores(sequence.name, names, j=j, f=f)
 
 
 def _object_count(sequence: DavisSequence) -> int:
@@ -153,8 +187,8 @@ def _read_found(sequence: DavisSequence, index: int, results: Path, shape: tuple
     if found.shape != shape:
         sizes = [f"{width}×{height}" for height, width in (found.shape, shape)]
         raise InputError(f"{path}: is {sizes[0]} pixels, its annotation is {sizes[1]}; masks must have the same size")
-    above = [int(i) for i in np.unique(found[found > count])]
-    if above:
+    if found.max() > count:
+        above = [int(i) for i in np.unique(found[found > count])]
         ids = f"the {'ids' if len(above) > 1 else 'id'} {', '.join(map(str, above))}"
         advice = "; for masks of 0 and 255 give --year 2016" if above == [IGNORE_ID] else ""
         raise InputError(f"{path}: holds {ids}, but the annotations' highest id is {count}{advice}")

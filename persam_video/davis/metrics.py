@@ -6,7 +6,9 @@ as the tolerance, are those of the official evaluation of DAVIS 2017.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -31,46 +33,78 @@ def region_similarity(predicted: Mask, truth: Mask, void: Mask | None = None) ->
     """
     if void is not None:
         predicted, truth = predicted & ~void, truth & ~void
-    union = np.count_nonzero(predicted | truth)
-    return float(np.count_nonzero(predicted & truth) / union) if union else 1.0
+    both = _count(predicted & truth)
+    either = _count(predicted) + _count(truth) - both
+    return both / either if either else 1.0
 
 
-def contour_accuracy(predicted: Mask, truth: Mask, void: Mask | None = None) -> float:
+def contour_accuracy(predicted: Mask, truth: Mask, void: Mask | None = None, *, radius: int | None = None) -> float:
     """F: the harmonic mean of the precision and the recall of the contour, 0 to 1; 1 when both are empty.
 
     Args:
         predicted: bool, H×W.
         truth: bool, H×W.
         void: bool, H×W: pixels that do not count.
+        radius: how many pixels apart two contours still agree; by default that of pictures of the masks' size.
     """
     if void is not None:
         predicted, truth = predicted & ~void, truth & ~void
-    radius = int(np.ceil(BOUNDARY_TOLERANCE * np.linalg.norm(predicted.shape)))
-    contours = [contour(predicted), contour(truth)]
-    counts = [np.count_nonzero(each) for each in contours]
-    if not all(counts):
-        return float(counts[0] == counts[1])
-    # Farther than the radius from both contours there is nothing to find.
-    rows, columns = (np.flatnonzero((contours[0] | contours[1]).any(axis=axis)) for axis in (1, 0))
-    window = np.s_[
-        max(rows[0] - radius, 0) : rows[-1] + radius + 1, max(columns[0] - radius, 0) : columns[-1] + radius + 1
-    ]
-    first, second = (each[window].astype(np.uint8) for each in contours)
-    disk = _disk(radius)
-    precision = np.count_nonzero(cv2.min(first, cv2.dilate(second, disk))) / counts[0]
-    recall = np.count_nonzero(cv2.min(second, cv2.dilate(first, disk))) / counts[1]
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+    if radius is None:
+        radius = boundary_radius(*predicted.shape)
+    window = filled_window(predicted | truth)
+    found, wanted = contour(predicted[window]), contour(truth[window])
+    found_length, wanted_length = _count(found), _count(wanted)
+    if not found_length or not wanted_length:
+        return float(found_length == wanted_length)
+    precision = _count_near(found, wanted, radius) / found_length
+    recall = _count_near(wanted, found, radius) / wanted_length
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def boundary_radius(height: int, width: int) -> int:
+    """How many pixels apart two contours still agree, in pictures of a size."""
+    return math.ceil(BOUNDARY_TOLERANCE * float(np.linalg.norm((height, width))))
+
+
+def filled_window(filled: npt.NDArray[np.bool_ | np.uint8], margin: int = 1) -> tuple[slice, slice]:
+    """The rows and columns that hold everything but 0, and a margin: a pixel of it is enough for contours."""
+    x, y, width, height = cv2.boundingRect(filled.view(np.uint8))
+    return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
 
 
 def contour(mask: Mask) -> Mask:
     """The pixels of a mask, bool, H×W, that differ from the one to the right, below, or below to the right."""
-    edge = np.zeros_like(mask)
-    edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
-    edge[:-1] |= mask[:-1] != mask[1:]
-    edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+    # The highest less the lowest of a square of four; what lies outside the picture has no part in either.
+    edge: Mask = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_GRADIENT, _square(2), anchor=(0, 0)).view(np.bool_)
     return edge
 
 
+def _count_near(pixels: Mask, others: Mask, radius: int) -> int:
+    """How many pixels have one of the others within a radius."""
+    # A square dilates in a fraction of the time of a disk: only what the square in the disk misses is left for that.
+    half = math.isqrt(radius * radius // 2)
+    far = pixels & ~_dilated(others, _square(2 * half + 1))
+    if far.any():
+        window = filled_window(far, margin=radius)
+        far = far[window] & ~_dilated(others[window], _disk(radius))
+    return _count(pixels) - _count(far)
+
+
+def _dilated(mask: Mask, shape: npt.NDArray[np.uint8]) -> Mask:
+    dilated: Mask = cv2.dilate(mask.view(np.uint8), shape).view(np.bool_)
+    return dilated
+
+
+def _count(mask: Mask) -> int:
+    return int(cv2.countNonZero(mask.view(np.uint8)))  # NumPy's takes twice as long
+
+
+@lru_cache(maxsize=16)
+def _square(size: int) -> npt.NDArray[np.uint8]:
+    return np.ones((size, size), np.uint8)
+
+
+@lru_cache(maxsize=16)
 def _disk(radius: int) -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disk: npt.NDArray[np.uint8] = (x * x + y * y <= radius * radius).astype(np.uint8)

@@ -58,7 +58,7 @@ def embed(local_features: Tensor) -> Tensor:
 
     By eq. 5, 6 and 9 it would be their mean, as the mean of their confidence maps is the map of their mean. The
     published code takes half the mean and half the maximum of every channel, which keeps more of what only a part of
-    the object has, and finds objects better (`tools/davis_scores.py`).
+    the object has, and finds objects better (measured with `persam-davis`).
 
     Args:
         local_features: float, 256×n (eq. 4).

@@ -1,0 +1,189 @@
+"""Measure this package against a plain way to do the same.
+
+    python tools/benchmark.py metrics --davis ROOT --results DIR [--sequences NAME …] [--repeat 5] [--json FILE]
+
+``metrics``: the evaluation of a method's masks, from the files to the figures of every object, by
+`persam_video.davis.evaluation.evaluate` and by `plain_metrics.evaluate_plainly`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import PIL
+from plain_metrics import Figures, evaluate_plainly
+from tqdm import tqdm
+
+from persam_video.cli.common import Parser, counted, run
+from persam_video.davis.dataset import RESOLUTIONS, YEARS, DavisSequence, open_dataset
+from persam_video.davis.evaluation import ObjectScores, evaluate
+from persam_video.errors import InputError
+from persam_video.provenance import processor_name
+from persam_video.whole_file import write_whole
+
+PROGRAM = "benchmark.py"
+ALLOWED_DIFFERENCE = 1e-6
+EXIT_DIFFERENT = 1
+
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program. Returns the exit code: 0, 1 if the figures differ, 2 for input that cannot be used."""
+    options = _parser().parse_args(arguments)
+    return run(PROGRAM, lambda: int(options.command(options)))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=PROGRAM, description="Measure this package against a plain way to do the same.")
+    commands = parser.add_subparsers(required=True, metavar="metrics")
+    metrics = commands.add_parser("metrics", help="J and F of masks: how fast, and whether the figures are the same")
+    metrics.set_defaults(command=_metrics)
+    metrics.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
+    metrics.add_argument("--results", metavar="DIR", type=Path, required=True, help="masks: DIR/<sequence>/<frame>.png")
+    metrics.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
+    metrics.add_argument("--split", default="val", help="the list ImageSets/YEAR/SPLIT.txt; default: val")
+    metrics.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
+    metrics.add_argument("--sequences", metavar="NAME", nargs="+", help="default: those of the list that DIR has")
+    metrics.add_argument("--ignore-void", action="store_true", help="leave void pixels (255) out")
+    metrics.add_argument("--repeat", metavar="N", type=_positive, default=5, help="rounds; default: 5")
+    metrics.add_argument("--threads", metavar="N", type=_positive, help="of this package; default: one a core")
+    metrics.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return number
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    sequences = _with_results(options)
+    threads = options.threads or os.cpu_count() or 1
+
+    def ours() -> list[ObjectScores]:
+        scores = evaluate(sequences, options.results, ignore_void=options.ignore_void, threads=threads)
+        return [one for each in scores for one in each.objects]
+
+    def plainly() -> dict[tuple[str, int], Figures]:
+        return evaluate_plainly(sequences, options.results, ignore_void=options.ignore_void)
+
+    objects = ours()  # before anything is measured: says what is wrong with the masks, and fills the file cache
+    frames = {each.name: len(each.annotations) - 2 for each in sequences}
+    amounts = {"frames": sum(frames.values()), "objects·frames": sum(frames[one.sequence] for one in objects)}
+    seconds: dict[str, list[float]] = {"plain": [], "persam_video": []}
+    for _ in tqdm(range(options.repeat), "rounds", leave=False):
+        plain = _timed(plainly, seconds["plain"])
+        objects = _timed(ours, seconds["persam_video"])
+    ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["persam_video"], strict=True)]
+    difference = max(_difference(plain[one.sequence, one.object_id], one) for one in objects)
+    figures = {
+        **_circumstances(),
+        "sequences": list(frames),
+        "objects": len(objects),
+        **amounts,
+        "ignore_void": options.ignore_void,
+        "rounds": options.repeat,
+        "opencv_threads_plain": cv2.getNumThreads(),
+        "threads_persam_video": threads,
+        "seconds": seconds,
+        "rates": {name: _rates(each, amounts) for name, each in seconds.items()},
+        "ratio": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
+        "largest_difference": difference,
+    }
+    _print(figures)
+    if options.json is not None:
+        write_whole(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    if difference <= ALLOWED_DIFFERENCE:
+        return 0
+    print(f"{PROGRAM}: the figures differ by {difference:.2g}; {ALLOWED_DIFFERENCE} is allowed", file=sys.stderr)
+    return EXIT_DIFFERENT
+
+
+def _with_results(options: argparse.Namespace) -> tuple[DavisSequence, ...]:
+    """The sequences that were asked for; if none were, those that have masks."""
+    dataset = open_dataset(
+        options.davis,
+        year=options.year,
+        split=options.split,
+        resolution=options.resolution,
+        sequences=options.sequences,
+    )
+    if not options.results.is_dir():
+        raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
+    if options.sequences:
+        return dataset.sequences
+    found = tuple(each for each in dataset.sequences if (options.results / each.name).is_dir())
+    if not found:
+        names = ", ".join(each.name for each in dataset.sequences[:3])
+        raise InputError(f"{options.results}: holds masks of no sequence; it should hold folders such as {names}")
+    return found
+
+
+def _timed(work: Callable[[], T], seconds: list[float]) -> T:
+    started = time.perf_counter()
+    result = work()
+    seconds.append(time.perf_counter() - started)
+    return result
+
+
+def _difference(plain: Figures, ours: ObjectScores) -> float:
+    """The largest between the figures of an object."""
+    figures: Figures = {
+        f"{name}-{key}": value for name, each in (("J", ours.j), ("F", ours.f)) for key, value in asdict(each).items()
+    }
+    return max(abs(plain[name] - value) for name, value in figures.items())
+
+
+def _rates(seconds: list[float], amounts: dict[str, int]) -> dict[str, float]:
+    return {f"{name}/s": amount / statistics.median(seconds) for name, amount in amounts.items()}
+
+
+def _circumstances() -> dict[str, Any]:
+    versions = {
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "OpenCV": cv2.__version__,
+        "Pillow": PIL.__version__,
+    }
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"date": now, "processor": processor_name(), "versions": versions}
+
+
+def _print(figures: dict[str, Any]) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
+    print(f"{figures['processor']}; {versions}; {figures['date']}")
+    print(
+        f"{counted(len(figures['sequences']), 'sequence')}, {counted(figures['frames'], 'frame')}, "
+        f"{counted(figures['objects'], 'object')}; {counted(figures['rounds'], 'round')}, medians"
+    )
+    print(f"{'':<29} {'seconds':>8} {'frames/s':>9} {'objects·frames/s':>17}")
+    for name, note in (
+        ("plain", f"OpenCV: {counted(figures['opencv_threads_plain'], 'thread')}"),
+        ("persam_video", counted(figures["threads_persam_video"], "thread")),
+    ):
+        rates = figures["rates"][name]
+        median = statistics.median(figures["seconds"][name])
+        print(f"{f'{name} ({note})':<29} {median:8.3f} {rates['frames/s']:9.1f} {rates['objects·frames/s']:17.1f}")
+    ratio = figures["ratio"]
+    print(f"ratio {ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f})")
+    print(f"largest difference of any figure {figures['largest_difference']:.2g}; {ALLOWED_DIFFERENCE:.0e} is allowed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
