@@ -16,13 +16,13 @@ from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
 _LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
-_WITHOUT_INFLUENCE = ("cli", "davis")  # parts of the package that no pixel of a mask depends on
+_DECISIVE = ("persam", "sam", "masks", "video", "pipeline.py", "tracker.py")  # what the pixels of a mask depend on
 
 
 def settings_of(sam: Sam) -> dict[str, Any]:
     """What decides a mask: the same settings give the same masks, but for rounding.
 
-    ``code_sha256`` is of the package's own source, as a version number says nothing while it is worked on.
+    ``code_sha256`` is of the package's sources that matter, as a version number says nothing while they are worked on.
     """
     return {
         "model": sam.model,
@@ -54,7 +54,7 @@ def files_sha256(paths: list[Path]) -> str:
 def _code_sha256() -> str:
     package = Path(__file__).parent
     sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
-    return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
+    return files_sha256([package / path for path in sources if path.parts[0] in _DECISIVE])
 
 
 def processor_name() -> str:

@@ -48,7 +48,7 @@ def in_words(content: dict[str, Any]) -> dict[str, str]:
     words = {
         "model": f"{settings['model']}, {settings['precision']}",
         "weights": f"{settings['checkpoint']}, SHA-256 {settings['checkpoint_sha256']}",
-        "device": f"{device['name']}, {device['threads']} threads" if device["type"] == "cpu" else device["name"],
+        "device": device["name"] + (f", torch with {device['threads']} of them" if device["type"] == "cpu" else ""),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "code": f"persam-video {settings['persam_video']}, SHA-256 {settings['code_sha256'][:12]}…",
     }
