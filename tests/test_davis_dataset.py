@@ -61,6 +61,17 @@ class TestLists:
         write_list(tmp_path / "ImageSets" / "2017" / "val.txt", "\ufeffdog\r\n\r\n  bear \r\ndog\r\n\n")
         assert names_of(tmp_path) == ["dog", "bear"]
 
+    def test_a_list_that_is_no_utf_8(self, tmp_path: Path) -> None:
+        make_folders(tmp_path, ["dog"])
+        write_list(tmp_path / "ImageSets" / "2017" / "val.txt", "")
+        (tmp_path / "ImageSets" / "2017" / "val.txt").write_bytes("dog\n".encode("utf-16"))
+        with pytest.raises(InputError, match=r"val\.txt: is no text in UTF-8"):
+            open_dataset(tmp_path)
+
+    def test_hidden_folders_are_no_sequences(self, tmp_path: Path) -> None:
+        make_folders(tmp_path, ["dog", ".cache"])
+        assert names_of(tmp_path) == ["dog"]
+
     def test_davis_2016_lists_name_files(self, tmp_path: Path) -> None:
         make_folders(tmp_path, ["bear", "camel", "dog"])
         lines = [

@@ -81,7 +81,7 @@ class DavisSequence:
         names = [path.stem for path in self.given]
         return self.read_annotation(names.index(frame_name)) if frame_name in names else None
 
-    @cached_property
+    @property
     def first_annotation(self) -> LabelMap:
         """The first frame's annotation, as `read_annotation` gives it.
 
@@ -182,7 +182,7 @@ def open_dataset(
         raise InputError(f"{root}: holds no folder Annotations; give the folder that holds JPEGImages and Annotations")
     resolution = _resolution(annotations, resolution)
     annotations, pictures = annotations / resolution, root / "JPEGImages" / resolution
-    there = sorted((path.name for path in annotations.iterdir() if path.is_dir()), key=natural_key)
+    there = sorted((path.name for path in annotations.iterdir() if _is_sequence(path)), key=natural_key)
     if not there:
         raise InputError(f"{annotations}: holds no folder; it should hold one with annotations for each sequence")
     names = list(sequences) if sequences else _listed(root, year, split, resolution, there)
@@ -215,13 +215,23 @@ def _listed(root: Path, year: str, split: str, resolution: str, there: list[str]
     lists = [root / "ImageSets" / folder / f"{split}.txt" for folder in (year, resolution) if folder]
     for path in lists:  # DAVIS-2016's own package has its lists in ImageSets/480p
         if path.is_file():
-            names = [_name(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            try:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+            except ValueError as error:
+                raise InputError(
+                    f"{path}: is no text in UTF-8 ({error}); it should hold a sequence's name a line"
+                ) from error
+            names = [_name(line) for line in lines if line.strip()]
             if not names:
                 raise InputError(f"{path}: is empty; it should hold a sequence's name a line")
             return names
     if (root / "ImageSets").is_dir():
         warnings.warn(f"{lists[0]} is missing: all {len(there)} sequences are taken", stacklevel=3)
     return there
+
+
+def _is_sequence(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def _name(line: str) -> str:
