@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from persam_video.davis.dataset import DavisDataset, DavisSequence
 from persam_video.errors import InputError, OutputError, PersamError
+from persam_video.frame import IGNORE_ID, Frame, LabelMap
 from persam_video.masks.first_frame import check_label_map
+from persam_video.masks.palette import read_palette_png
 from persam_video.outputs import MaskOutput, OutputThreads
 from persam_video.pipeline import StageSeconds, track_frames
 from persam_video.provenance import circumstances_of, files_sha256, settings_of
-from persam_video.run_file import read_run_file, write_run_file
+from persam_video.run_file import RUN_FILE, read_run_file, write_run_file
 from persam_video.sam.models import Sam
 from persam_video.video.reader import open_video
+from persam_video.whole_file import check_writable
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,9 @@ def frames_per_second(runs: list[SequenceRun]) -> float:
 class DatasetRun:
     """Tracks the sequences of a dataset to ``<folder>/<sequence>/<frame>.png``, and keeps ``<folder>/run.json``.
 
-    That file records the settings, versions, device and times of each sequence's masks. A sequence that is whole and
-    has the same settings is not tracked again; one that was broken off, or has other settings, is.
+    That file records the settings, versions, device and times of each sequence's masks. A sequence that is whole, and
+    of the same pictures and settings, is not tracked again; any other is, and a warning says so where settings differ.
+    Several runs may share a folder if their sequences differ.
 
     Args:
         dataset: from `open_dataset`.
@@ -82,10 +89,8 @@ class DatasetRun:
         described = {"year": dataset.year, "resolution": dataset.resolution}
         self._settings = {**settings_of(sam), **described}
         self._circumstances = circumstances_of(sam)
-        self._records: dict[str, dict[str, Any]] = read_run_file(folder).get("sequences", {})
-        for sequence in dataset.sequences:
-            self._check_folder(sequence, overwrite=overwrite)
-        self._write_run_file()
+        records = check_folder(dataset, folder, overwrite=overwrite)
+        self._old = {sequence.name: records.get(sequence.name, {}) for sequence in dataset.sequences}
 
     def __iter__(self) -> Iterator[SequenceRun]:
         """Track one sequence after another; a fault in one does not stop the others."""
@@ -93,11 +98,13 @@ class DatasetRun:
 
     def _run(self, sequence: DavisSequence) -> SequenceRun:
         try:
-            settings = {**self._settings, "first_masks_sha256": files_sha256(list(sequence.given))}
-            record = self._records.get(sequence.name, {})
-            if record.get("done") and record["settings"] == settings and self._is_whole(sequence):
-                done = {key: record[key] for key in ("frames", "objects", "seconds")}
-                return SequenceRun(sequence.name, **done, is_old=True)
+            settings = {**self._settings, "inputs_sha256": files_sha256([*sequence.pictures, *sequence.given])}
+            record = self._old[sequence.name]
+            if record.get("done"):
+                if record["settings"] == settings and self._is_whole(sequence):
+                    done = {key: record[key] for key in ("frames", "objects", "seconds")}
+                    return SequenceRun(sequence.name, **done, is_old=True)
+                _warn_of_differences(sequence.name, record["settings"], settings)
             self._record(sequence.name, {"done": False, "settings": settings})
             run = self._track(sequence)
         except PersamError as error:
@@ -112,14 +119,17 @@ class DatasetRun:
     def _track(self, sequence: DavisSequence) -> SequenceRun:
         """Track a sequence from the first annotated frame on."""
         if not sequence.pictures:
-            raise InputError(f"{sequence.name}: there are annotations, but no pictures of this sequence")
+            raise InputError(f"{sequence.annotations[0].parent}: there are no pictures for these annotations")
         start = sequence.start
         seconds = StageSeconds()
         with open_video(sequence.pictures[0].parent, start=start) as reader:
             size = {"width": reader.info.width, "height": reader.info.height}
             label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
-            results = track_frames(reader, self._sam, label_map, seconds, lambda frame: sequence.appearing(frame.name))
+            results = track_frames(reader, self._sam, label_map, seconds, partial(_appearing, sequence))
             folder = self._folder / sequence.name
+            if self._old[sequence.name]:  # masks of an earlier run; a torn one would not be taken for a mask
+                for picture in sequence.pictures:
+                    (folder / f"{picture.stem}.png").unlink(missing_ok=True)
             threads = OutputThreads([MaskOutput(folder, binary=sequence.is_binary, overwrite=True)])
             total = len(sequence.pictures) - start
             bar = tqdm(
@@ -136,32 +146,64 @@ class DatasetRun:
 
     def _is_whole(self, sequence: DavisSequence) -> bool:
         folder = self._folder / sequence.name
-        return all((folder / f"{picture.stem}.png").is_file() for picture in sequence.pictures[sequence.start :])
-
-    def _check_folder(self, sequence: DavisSequence, *, overwrite: bool) -> None:
-        folder = self._folder / sequence.name
-        for path in (*sequence.pictures[:1], *sequence.annotations[:1]):
-            if path.parent.resolve() == folder.resolve():
-                raise OutputError(f"{folder}: is the dataset's own folder; name another place for the results")
-        if sequence.name not in self._records and not overwrite and any(folder.glob("*.png")):
-            raise OutputError(
-                f"{folder}: holds PNG files that no earlier run of this kind has written; "
-                "name another place, or give --overwrite"
-            )
+        try:
+            for picture in sequence.pictures[sequence.start :]:
+                read_palette_png(folder / f"{picture.stem}.png")
+        except InputError:
+            return False
+        return True
 
     def _record(self, name: str, record: dict[str, Any]) -> None:
-        self._records[name] = record
-        self._write_run_file()
-
-    def _write_run_file(self) -> None:
+        others = read_run_file(self._folder).get("sequences", {})  # read anew: another run may have added to them
         dataset = self._dataset
         content = {
             "dataset": {"root": str(dataset.root), "year": dataset.year, "split": dataset.split},
             "settings": self._settings,
             **self._circumstances,
-            "sequences": self._records,
+            "sequences": {**others, name: record},
         }
         write_run_file(self._folder, content)
+
+
+def check_folder(dataset: DavisDataset, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """What ``run.json`` in a folder records of earlier runs, by sequence.
+
+    Raises:
+        OutputError: the folder cannot be written to, is the dataset's own, or holds masks from elsewhere.
+        InputError: its ``run.json`` cannot be read.
+    """
+    if dataset.owns(folder):
+        raise OutputError(f"{folder}: is the dataset's own folder; name another place for the results")
+    check_writable(folder / RUN_FILE)
+    records: dict[str, Any] = read_run_file(folder).get("sequences", {})
+    for name in (sequence.name for sequence in dataset.sequences):
+        if name not in records and not overwrite and any((folder / name).glob("*.png")):
+            raise OutputError(
+                f"{folder / name}: holds PNG files that no earlier run of this kind has written; "
+                "name another place, or give --overwrite"
+            )
+    return records
+
+
+def _appearing(sequence: DavisSequence, frame: Frame) -> LabelMap | None:
+    """The annotation of objects that may appear in a frame."""
+    number = sequence.given_at(frame.name)
+    if number is None:
+        return None
+    label_map = sequence.read_annotation(number)
+    if not np.any((label_map != 0) & (label_map != IGNORE_ID)):
+        return None
+    return check_label_map(label_map, width=frame.width, height=frame.height, name=str(sequence.annotations[number]))
+
+
+def _warn_of_differences(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differ = [key for key in new if old.get(key) != new[key]]
+    if not differ:
+        return  # the same, but not whole
+    words = {"inputs_sha256": "other pictures or first masks", "code_sha256": "other code of this package"}
+    key = differ[0]
+    what = words.get(key) or f"another {key.replace('_', ' ')} ({old.get(key)}, now {new[key]})"
+    warnings.warn(f"{name}: tracked anew, as its masks are of {what}", stacklevel=2)
 
 
 def _now() -> str:

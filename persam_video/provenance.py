@@ -16,7 +16,14 @@ from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
 _LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
-_DECISIVE = ("persam", "sam", "masks", "video", "pipeline.py", "tracker.py")  # what the pixels of a mask depend on
+_WITHOUT_INFLUENCE = (
+    "cli",
+    "davis",
+    "__init__.py",
+    "provenance.py",
+    "run_file.py",
+    "whole_file.py",
+)  # on a mask's pixels
 
 
 def settings_of(sam: Sam) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def files_sha256(paths: list[Path]) -> str:
 def _code_sha256() -> str:
     package = Path(__file__).parent
     sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
-    return files_sha256([package / path for path in sources if path.parts[0] in _DECISIVE])
+    return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
 
 
 def processor_name() -> str:

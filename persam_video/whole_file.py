@@ -14,6 +14,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written; what was under the name before is left as it is.
     """
+    check_writable(path)
+    path = path.resolve()  # a link stays one
     unfinished = path.with_name(f".{path.name}-{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,3 +26,18 @@ def write_whole(path: Path, text: str) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); give another file") from error
+
+
+def check_writable(path: Path) -> None:
+    """Tell before long work what `write_whole` would say after it.
+
+    Raises:
+        OutputError: there is something else than a file, or no file can be made there.
+    """
+    if not path.name or (path.exists() and not path.is_file()):
+        raise OutputError(f"{path} cannot be written (it is no file); give a file's name")
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written ({folder} is no folder one can write to); give another file")

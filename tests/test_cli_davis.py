@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_sam import ColourSam
 from davis_data import make_dataset, write_frame
 from demo_scene import DemoScene
 
@@ -190,9 +191,118 @@ class TestEval:
         assert main(["eval", "--davis", str(tmp_path / "vos"), "--results", str(tmp_path)]) == 2
         assert "YouTube-VOS" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--threads", "0"], "'0' is not a number from 1 up"),
+            (["--json", "."], ". cannot be written (it is no file)"),
+            (["--report", ""], "cannot be written (it is no file)"),
+        ],
+    )
+    def test_what_is_told_before_anything_is_scored(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+    ) -> None:
+        root, results = self.make(tmp_path)
+        try:
+            code = main(["eval", "--davis", str(root), "--results", str(results), *options])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        assert code == 2
+        assert message in capsys.readouterr().err
+        assert not list(results.glob("*.csv"))
+
+    def test_the_dataset_is_not_written_to(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root, _ = self.make(tmp_path)
+        own = root / "Annotations" / "480p"
+        assert main(["eval", "--davis", str(root), "--results", str(own)]) == 2
+        assert "--out" in capsys.readouterr().err
+        assert main(["eval", "--davis", str(root), "--results", str(own), "--out", str(tmp_path / "t"), "--quiet"]) == 0
+        assert not list(own.glob("*.csv"))
+
+    @pytest.mark.parametrize("text", ['{"lr": 0.1}', "{", '{"sequences": {}}'])
+    def test_another_programs_run_json_is_no_hindrance(self, tmp_path: Path, text: str) -> None:
+        root, results = self.make(tmp_path)
+        (results / "run.json").write_text(text)
+        card = tmp_path / "card.html"
+        options = ["--davis", str(root), "--results", str(results), "--report", str(card), "--quiet"]
+        assert main(["eval", *options]) == 0
+        assert card.is_file()
+
+
+class TestRunWithoutSam:
+    """The command's own part, with a stand-in for SAM."""
+
+    @pytest.fixture(autouse=True)
+    def _colours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: ColourSam())
+
+    def test_faults_are_told_whatever_else_happens(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_dataset(tmp_path / "davis")
+        shutil.copytree(root / "Annotations" / "480p" / "one", root / "Annotations" / "480p" / "three")
+        shutil.copytree(root / "JPEGImages" / "480p" / "one", root / "JPEGImages" / "480p" / "three")
+        (root / "JPEGImages" / "480p" / "one" / "00002.jpg").write_bytes(b"torn")
+        (root / "Annotations" / "480p" / "three" / "00002.png").write_bytes(b"torn")
+        json_file = tmp_path / "figures.json"
+        options = ["--davis", str(root), "--out", str(tmp_path / "out"), "--json", str(json_file), "--quiet"]
+        assert main(["run", *options]) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.split(": ")[2] for line in lines] == ["one", "three"]
+        assert list(json.loads(json_file.read_text())["sequences"]) == ["two"]
+
+    def test_sequences_without_truth_are_tracked_and_not_scored(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = make_dataset(tmp_path / "davis")
+        for path in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
+            path.unlink()
+        json_file = tmp_path / "figures.json"
+        options = ["--davis", str(root), "--out", str(tmp_path / "out"), "--json", str(json_file)]
+        assert main(["run", *options]) == 0
+        assert "one is not scored: " in capsys.readouterr().out
+        assert len(list((tmp_path / "out" / "one").iterdir())) == 5
+        assert list(json.loads(json_file.read_text())["sequences"]) == ["two"]
+
+    def test_a_card_of_several_settings_names_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root, out, card = make_dataset(tmp_path / "davis"), tmp_path / "out", tmp_path / "card.html"
+        options = ["--davis", str(root), "--out", str(out), "--quiet"]
+        assert main(["run", *options, "--sequences", "one"]) == 0
+        other = ColourSam()
+        other.model = "grey"
+        monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: other)
+        assert main(["run", *options, "--sequences", "two"]) == 0
+        assert main(["eval", "--davis", str(root), "--results", str(out), "--report", str(card), "--quiet"]) == 0
+        assert "of several models or settings" in card.read_text()
+
+    def test_ctrl_c_while_scoring(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(*arguments: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("persam_video.cli.davis.evaluate", interrupted)
+        root = make_dataset(tmp_path / "davis")
+        assert main(["run", "--davis", str(root), "--out", str(tmp_path / "out"), "--quiet"]) == 130
+        assert "interrupted; 2 sequences done, the same command goes on from there" in capsys.readouterr().err
+
 
 class TestRunInput:
     """What can be told before the model is loaded."""
+
+    def test_0_and_255_without_the_year(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_dataset(tmp_path / "davis", year="2016")
+        assert main(["run", "--davis", str(root), "--out", str(tmp_path / "out")]) == 2
+        assert "give --year 2016" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+    def test_out_is_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_dataset(tmp_path / "davis")
+        (tmp_path / "out").write_text("")
+        assert main(["run", "--davis", str(root), "--out", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert "out" in error
+        assert "folder" in error
 
     def test_no_dataset(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["run", "--davis", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2

@@ -92,7 +92,8 @@ class TestAgain:
         track(root, tmp_path)
         sam = ColourSam()
         sam.model = "colours, larger"
-        assert not any(run.is_old for run in track(root, tmp_path, sam).values())
+        with pytest.warns(UserWarning, match=r"one: tracked anew, .* another model \(colours, now colours, larger\)"):
+            assert not any(run.is_old for run in track(root, tmp_path, sam).values())
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
 
     def test_another_first_mask_does_it_again(self, root: Path, tmp_path: Path) -> None:
@@ -101,7 +102,31 @@ class TestAgain:
         label_map = read_palette_png(mask)
         label_map[20:24] = 0
         write_palette_png(mask, label_map)
-        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": False, "two": True}
+        with pytest.warns(UserWarning, match="one: tracked anew, .* other pictures or first masks"):
+            runs = track(root, tmp_path)
+        assert {n: r.is_old for n, r in runs.items()} == {"one": False, "two": True}
+
+    def test_another_picture_does_it_again(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        pictures = root / "JPEGImages" / "480p" / "two"
+        Image.fromarray(draw(SEQUENCES["two"], 2)[0]).save(pictures / "00003.jpg")
+        with pytest.warns(UserWarning, match="other pictures"):
+            runs = track(root, tmp_path)
+        assert {n: r.is_old for n, r in runs.items()} == {"one": True, "two": False}
+
+    def test_a_mask_that_is_torn_is_made_again(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path)
+        (tmp_path / "two" / "00002.png").write_bytes(b"")
+        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+        assert read_palette_png(tmp_path / "two" / "00002.png").any()
+
+    def test_two_runs_in_one_folder(self, root: Path, tmp_path: Path) -> None:
+        """Both are begun before either has done anything, as on two devices."""
+        datasets = [open_dataset(root, sequences=[name]) for name in ("one", "two")]
+        for run in [DatasetRun(dataset, ColourSam(), tmp_path) for dataset in datasets]:  # type: ignore[arg-type]
+            list(run)
+        assert set(record(tmp_path)["sequences"]) == {"one", "two"}
+        assert all(run.is_old for run in track(root, tmp_path).values())
 
     def test_half_done_is_done_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
@@ -165,10 +190,14 @@ class TestFaults:
         assert track(root, tmp_path, overwrite=True)["two"].fault is None
 
     def test_the_dataset_itself_is_never_written_to(self, root: Path) -> None:
-        with pytest.raises(OutputError, match="dataset's own"):
-            track(root, root / "Annotations" / "480p", overwrite=True)
+        for folder in (root, root / "Annotations" / "480p"):
+            with pytest.raises(OutputError, match="dataset's own"):
+                track(root, folder, overwrite=True)
+        assert not (root / "run.json").exists()
 
-    @pytest.mark.parametrize("text", ["{", "[]", '{"sequences": 3}'])
+    @pytest.mark.parametrize(
+        "text", ["{", "[]", '{"sequences": 3}', '{"sequences": {"one": 3}}', '{"sequences": {"one": {"done": true}}}']
+    )
     def test_a_record_that_is_none(self, root: Path, tmp_path: Path, text: str) -> None:
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(InputError, match=r"run\.json"):
@@ -189,6 +218,20 @@ class TestLayouts:
     def test_2017s_files_as_2016s(self, root: Path, tmp_path: Path) -> None:
         """Two objects of different colours are one, and one of them is all that the stand-in for SAM can follow."""
         assert track(root, tmp_path, year="2016", sequences=["two"])["two"].objects == 1
+
+    def youtube_vos(self, folder: Path, later: dict[int, np.ndarray]) -> None:
+        for index in range(4):
+            image, label_map = draw(SEQUENCES["two"], index)
+            write_frame(folder, "", "video", index, image, label_map if index == 0 else later.get(index))
+
+    def test_a_later_annotation_without_an_object(self, tmp_path: Path) -> None:
+        self.youtube_vos(tmp_path / "vos", {2: np.zeros((144, 256), np.uint8)})
+        assert track(tmp_path / "vos", tmp_path / "out")["video"].fault is None
+
+    def test_a_later_annotation_of_the_wrong_size_is_named(self, tmp_path: Path) -> None:
+        self.youtube_vos(tmp_path / "vos", {2: np.full((50, 50), 9, np.uint8)})
+        fault = str(track(tmp_path / "vos", tmp_path / "out")["video"].fault)
+        assert "00002.png is 50×50 pixels" in fault
 
     def test_youtube_vos_objects_appear_later(self, tmp_path: Path) -> None:
         late = Square(5, BLUE, left=120, top=16, away=range(3))

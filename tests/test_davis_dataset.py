@@ -165,13 +165,15 @@ class TestOtherLayouts:
         for name in ("00002.png", "00003.png"):
             (tmp_path / "Annotations" / "0062f687f1" / name).unlink()
         dataset = open_dataset(tmp_path)
-        assert dataset.is_youtube_vos
         assert dataset.resolution == ""
         first, second = dataset.sequences
         assert (first.name, second.name) == ("0062f687f1", "ffe59ed1c1")
         assert [path.name for path in first.annotations] == ["00000.png", "00001.png"]
         assert len(first.pictures) == 4
-        assert not second.is_annotated
+        assert first.is_youtube_vos
+        assert "YouTube-VOS" in str(second.why_not_scored())
+        assert first.given == first.annotations
+        assert [first.given_at(name) for name in ("00000", "00001", "00002")] == [0, 1, None]
 
     def test_folders_may_lie_in_one_of_the_splits_name(self, tmp_path: Path) -> None:
         make_folders(tmp_path / "valid", ["dog"], "")
@@ -182,9 +184,28 @@ class TestOtherLayouts:
 
     def test_davis_is_none_of_these(self, tmp_path: Path) -> None:
         dataset = open_dataset(make_folders(tmp_path, ["dog"]))
-        assert not dataset.is_youtube_vos
         assert dataset.root == tmp_path
-        assert dataset.sequences[0].is_annotated
+        (dog,) = dataset.sequences
+        assert not dog.is_youtube_vos
+        assert dog.why_not_scored() is None
+        assert dog.given == dog.annotations[:1]
+        assert [dog.given_at(name) for name in ("00000", "00001")] == [0, None]
+
+    def test_what_keeps_a_sequence_from_being_scored(self, tmp_path: Path) -> None:
+        make_folders(tmp_path, ["few"], frames=2)
+        make_folders(tmp_path, ["first"], frames=5)
+        for path in sorted((tmp_path / "Annotations" / "480p" / "first").iterdir())[1:]:
+            path.unlink()
+        few, first = open_dataset(tmp_path).sequences
+        assert "3 are needed" in str(few.why_not_scored())
+        assert "1 annotations for 5 frames" in str(first.why_not_scored())
+
+    def test_its_own_folders(self, tmp_path: Path) -> None:
+        dataset = open_dataset(make_folders(tmp_path / "davis", ["dog"]))
+        for own in (".", "Annotations", "Annotations/480p/dog", "JPEGImages/new", "ImageSets"):
+            assert dataset.owns(tmp_path / "davis" / own), own
+        assert not dataset.owns(tmp_path / "davis" / "results")
+        assert not dataset.owns(tmp_path)
 
 
 class TestWhatIsMissing:

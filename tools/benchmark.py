@@ -27,7 +27,7 @@ import PIL
 from plain_metrics import Figures, evaluate_plainly
 from tqdm import tqdm
 
-from persam_video.cli.common import Parser, counted, run
+from persam_video.cli.common import Parser, counted, positive, run
 from persam_video.davis.dataset import RESOLUTIONS, YEARS, DavisSequence, open_dataset
 from persam_video.davis.evaluation import ObjectScores, evaluate
 from persam_video.errors import InputError
@@ -59,17 +59,10 @@ def _parser() -> Parser:
     metrics.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
     metrics.add_argument("--sequences", metavar="NAME", nargs="+", help="default: those of the list that DIR has")
     metrics.add_argument("--ignore-void", action="store_true", help="leave void pixels (255) out")
-    metrics.add_argument("--repeat", metavar="N", type=_positive, default=5, help="rounds; default: 5")
-    metrics.add_argument("--threads", metavar="N", type=_positive, help="of this package; default: one a core")
+    metrics.add_argument("--repeat", metavar="N", type=positive, default=5, help="rounds; default: 5")
+    metrics.add_argument("--threads", metavar="N", type=positive, help="of this package; default: one a core")
     metrics.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return number
 
 
 def _metrics(options: argparse.Namespace) -> int:

@@ -51,6 +51,14 @@ def load_model(options: argparse.Namespace) -> Sam:
     )
 
 
+def positive(text: str) -> int:
+    """A number from 1 up."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return number
+
+
 def counted(number: int, thing: str) -> str:
     """``1 frame``, ``2 frames``."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

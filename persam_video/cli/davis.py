@@ -19,14 +19,15 @@ from persam_video.cli.common import (
     add_model_options,
     counted,
     load_model,
+    positive,
     run,
 )
-from persam_video.davis.dataset import RESOLUTIONS, YEARS, DavisDataset, DavisSequence, open_dataset
-from persam_video.davis.evaluation import evaluate
+from persam_video.davis.dataset import DEFAULT_SPLIT, RESOLUTIONS, YEARS, DavisDataset, DavisSequence, open_dataset
+from persam_video.davis.evaluation import SequenceScores, evaluate
 from persam_video.davis.tables import as_json, screen_table, write_csv
-from persam_video.errors import InputError
-from persam_video.run_file import in_words, read_run_file
-from persam_video.whole_file import write_whole
+from persam_video.errors import InputError, OutputError
+from persam_video.run_file import in_words
+from persam_video.whole_file import check_writable, write_whole
 
 if TYPE_CHECKING:
     from persam_video.dataset_run import SequenceRun
@@ -55,7 +56,7 @@ def _parser() -> Parser:
     tracking.set_defaults(command=_run)
     _add_dataset_options(tracking)
     tracking.add_argument("--out", metavar="DIR", type=Path, required=True, help="where masks, tables and run.json go")
-    tracking.add_argument("--overwrite", action="store_true", help="replace masks that another program has written")
+    tracking.add_argument("--overwrite", action="store_true", help="replace masks of which run.json knows nothing")
     add_model_options(tracking)
     _add_scoring_options(tracking)
 
@@ -75,7 +76,7 @@ def _parser() -> Parser:
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
     parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
-    parser.add_argument("--split", default="val", help="the list ImageSets/YEAR/SPLIT.txt; default: val")
+    parser.add_argument("--split", default=DEFAULT_SPLIT, help="the list ImageSets/YEAR/SPLIT.txt; default: val")
     parser.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
     parser.add_argument("--sequences", metavar="NAME", nargs="+", help="only these, in the list or not")
 
@@ -88,65 +89,98 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave void pixels (255) out; as in the official code they are background otherwise",
     )
-    parser.add_argument("--threads", metavar="N", type=int, help="to score with; default: one a core, at most 4")
+    parser.add_argument("--threads", metavar="N", type=positive, help="to score with; default: one a core, at most 4")
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
 def _eval(options: argparse.Namespace) -> int:
     dataset = _open(options)
-    if dataset.is_youtube_vos:
-        raise InputError(f"{dataset.root}: is in YouTube-VOS's layout, which has no annotations to score masks against")
+    folder = options.out or options.results
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
-    _score(dataset, dataset.sequences, options.results, options, folder=options.out or options.results)
+    if dataset.owns(folder):
+        raise OutputError(f"{folder}: is the dataset's own folder; name another one for the tables by --out")
+    scores = evaluate(
+        dataset.sequences,
+        options.results,
+        ignore_void=options.ignore_void,
+        threads=options.threads,
+        progress=not options.quiet,
+    )
+    _write(dataset, dataset.sequences, scores, options.results, options, folder=folder)
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from persam_video.dataset_run import DatasetRun, frames_per_second
+    from persam_video.dataset_run import DatasetRun, check_folder
 
     dataset = _open(options)
+    check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
+    _check_first_annotations(dataset)
     sam = load_model(options)
     sequences = DatasetRun(dataset, sam, options.out, overwrite=options.overwrite, progress=not options.quiet)
     runs: list[SequenceRun] = []
-    bar = tqdm(total=len(dataset.sequences), desc="sequences", unit="sequence", disable=options.quiet)
+    faults: list[str] = []
     try:
-        with bar:
+        with tqdm(total=len(dataset.sequences), desc="sequences", unit="sequence", disable=options.quiet) as bar:
             for each in sequences:
                 runs.append(each)
                 bar.update()
-                if not options.quiet and each.fault is None:
+                if each.fault is not None:
+                    faults.append(f"{each.name}: {each.fault}")
+                elif not options.quiet:
                     tqdm.write(_line(each))
+        _score_run(dataset, [each for each in runs if each.fault is None], options, faults)
     except KeyboardInterrupt:
-        done = counted(sum(each.fault is None for each in runs), "sequence")
+        done = counted(len(runs) - len(faults), "sequence")
         print(f"{PROGRAM}: interrupted; {done} done, the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
-    whole = {each.name: each for each in runs if each.fault is None}
-    if whole and not options.quiet:
-        rate = frames_per_second(list(whole.values()))
-        frames = sum(each.frames for each in whole.values())
-        print(f"in all {counted(frames, 'frame')}, {rate:.2f} frames/s -> {options.out}\n")
-    _score_run(dataset, whole, options)
-    for each in runs:
-        if each.fault is not None:
-            print(f"{PROGRAM}: error: {each.name}: {each.fault}", file=sys.stderr)
-    return EXIT_DAMAGED if len(whole) < len(runs) else 0
+    finally:
+        for fault in faults:
+            print(f"{PROGRAM}: error: {fault}", file=sys.stderr)
+    return EXIT_DAMAGED if faults else 0
 
 
-def _score_run(dataset: DavisDataset, whole: dict[str, SequenceRun], options: argparse.Namespace) -> None:
-    """Score the sequences that were tracked, if they are annotated."""
-    tracked = [sequence for sequence in dataset.sequences if sequence.name in whole]
-    scored = [sequence for sequence in tracked if sequence.is_annotated]
-    if len(scored) < len(tracked) and not options.quiet:
-        print(
-            f"{len(tracked) - len(scored)} of {counted(len(tracked), 'sequence')} not scored: not all frames annotated"
-        )
-    if scored:
-        rates = {name: each.frames_per_second for name, each in whole.items()}
-        _score(dataset, scored, options.out, options, folder=options.out, rates=rates)
+def _check_first_annotations(dataset: DavisDataset) -> None:
+    """If none can be used, the dataset is not what it is taken for; a single one is told of at the end."""
+    errors = []
+    for sequence in dataset.sequences:
+        try:
+            _ = sequence.first_annotation
+        except InputError as error:
+            errors.append(error)
+    if len(errors) == len(dataset.sequences):
+        raise errors[0]
+
+
+def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse.Namespace, faults: list[str]) -> None:
+    """Score the sequences that were tracked, if they are annotated; what is wrong with one is added to the faults."""
+    from persam_video.dataset_run import frames_per_second
+
+    if runs and not options.quiet:
+        frames = counted(sum(each.frames for each in runs), "frame")
+        print(f"in all {frames}, {frames_per_second(runs):.2f} frames/s -> {options.out}\n")
+    rates = {each.name: each.frames_per_second for each in runs}
+    scored: list[DavisSequence] = []
+    scores: list[SequenceScores] = []
+    for sequence in (each for each in dataset.sequences if each.name in rates):
+        if why := sequence.why_not_scored():
+            if not options.quiet:
+                print(f"{sequence.name} is not scored: {why}")
+            continue
+        try:
+            scores += evaluate([sequence], options.out, ignore_void=options.ignore_void, threads=options.threads)
+            scored.append(sequence)
+        except InputError as error:
+            faults.append(f"{sequence.name}: {error}")
+    if scores:
+        rates = {sequence.name: rates[sequence.name] for sequence in scored}
+        _write(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
 
 
 def _open(options: argparse.Namespace) -> DavisDataset:
+    for path in filter(None, (options.json, options.report)):
+        check_writable(path)
     return open_dataset(
         options.davis,
         year=options.year,
@@ -166,25 +200,19 @@ def _line(each: SequenceRun) -> str:
     return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s to encode and track; {apart}"
 
 
-def _score(
+def _write(
     dataset: DavisDataset,
     sequences: Sequence[DavisSequence],
+    scores: Sequence[SequenceScores],
     results: Path,
     options: argparse.Namespace,
     *,
     folder: Path,
     rates: dict[str, float] | None = None,
 ) -> None:
-    """Score masks; tables to the screen and to files."""
+    """The tables, to the screen and to files, and the card."""
     from persam_video.davis.report import write_report
 
-    scores = evaluate(
-        sequences,
-        results,
-        ignore_void=options.ignore_void,
-        threads=options.threads,
-        progress=not options.quiet,
-    )
     written = list(write_csv(scores, folder, dataset.split))
     if options.json is not None:
         figures: dict[str, Any] = as_json(scores)
@@ -194,7 +222,7 @@ def _score(
         written.append(options.json)
     if options.report is not None:
         title = f"DAVIS-{dataset.year} {dataset.split}"
-        about = in_words(read_run_file(results))
+        about = in_words(results, [each.name for each in sequences])
         write_report(options.report, sequences, scores, results, title=title, about=about, frames_per_second=rates)
         written.append(options.report)
     if not options.quiet:

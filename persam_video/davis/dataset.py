@@ -22,6 +22,7 @@ from persam_video.video.images import PICTURE_SUFFIXES, natural_key
 
 YEARS = ("2016", "2017")
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
+DEFAULT_SPLIT = "val"
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,16 @@ class DavisSequence:
         """Whether all that is annotated is one object."""
         return self.year == "2016"
 
-    @property
-    def is_annotated(self) -> bool:
-        """Whether masks of all frames can be scored."""
-        return not self.is_youtube_vos and 3 <= len(self.annotations) == len(self.pictures)
+    def why_not_scored(self) -> str | None:
+        """What keeps masks of this sequence from being scored, in one line; None if nothing does."""
+        where, count = self.annotations[0].parent, len(self.annotations)
+        if self.is_youtube_vos:
+            return f"{where}: is in YouTube-VOS's layout, of a dataset that is to be scored elsewhere"
+        if self.pictures and len(self.pictures) != count:
+            return f"{where}: holds {count} annotations for {len(self.pictures)} frames; all frames must be annotated"
+        if count < 3:
+            return f"{where}: holds {count} annotations; the first and the last do not count, so 3 are needed"
+        return None
 
     @property
     def start(self) -> int:
@@ -72,14 +79,10 @@ class DavisSequence:
         """The annotations that a tracker may see: the first one, in YouTube-VOS's layout all."""
         return self.annotations if self.is_youtube_vos else self.annotations[:1]
 
-    def appearing(self, frame_name: str) -> LabelMap | None:
-        """The label map of objects that may appear in a frame, if a tracker may see one.
-
-        Raises:
-            InputError: the annotation cannot be read as a label map.
-        """
+    def given_at(self, frame_name: str) -> int | None:
+        """The number of the annotation that a tracker may see in a frame; None where there is none."""
         names = [path.stem for path in self.given]
-        return self.read_annotation(names.index(frame_name)) if frame_name in names else None
+        return names.index(frame_name) if frame_name in names else None
 
     @property
     def first_annotation(self) -> LabelMap:
@@ -145,17 +148,18 @@ class DavisDataset:
     resolution: str
     sequences: tuple[DavisSequence, ...]
 
-    @property
-    def is_youtube_vos(self) -> bool:
-        """Whether annotations are there only for the frames in which objects first appear."""
-        return not self.resolution
+    def owns(self, folder: Path) -> bool:
+        """Whether a folder is the dataset's own: results do not belong there."""
+        folder, root = folder.resolve(), self.root.resolve()
+        parts = (root / "JPEGImages", root / "Annotations", root / "ImageSets")
+        return folder == root or any(folder.is_relative_to(part) for part in parts)
 
 
 def open_dataset(
     root: str | Path,
     *,
     year: str = "2017",
-    split: str = "val",
+    split: str = DEFAULT_SPLIT,
     resolution: str | None = None,
     sequences: Sequence[str] | None = None,
 ) -> DavisDataset:
@@ -225,7 +229,7 @@ def _listed(root: Path, year: str, split: str, resolution: str, there: list[str]
             if not names:
                 raise InputError(f"{path}: is empty; it should hold a sequence's name a line")
             return names
-    if (root / "ImageSets").is_dir():
+    if (root / "ImageSets").is_dir() or split not in (DEFAULT_SPLIT, root.name):
         warnings.warn(f"{lists[0]} is missing: all {len(there)} sequences are taken", stacklevel=3)
     return there
 

@@ -37,6 +37,9 @@ from persam_video.frame import IGNORE_ID, LabelMap
 
 Scores = npt.NDArray[np.float64]
 
+COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+"""The names of the figures in the official tables, in their order."""
+
 _MAX_THREADS = 4
 """More hinder one another: the measures are small steps, between which only one thread runs at a time."""
 
@@ -92,7 +95,7 @@ class ObjectScores:
 
 
 def mean_scores(objects: Sequence[ObjectScores]) -> dict[str, float]:
-    """The means over objects, under the names that the official tables have."""
+    """The means over objects, under the names in `COLUMNS`."""
     columns = {
         f"{measure}-{name}": float(np.mean([getattr(getattr(each, measure.lower()), name.lower()) for each in objects]))
         for measure in "JF"
@@ -201,17 +204,11 @@ def _result_path(sequence: DavisSequence, index: int, results: Path) -> Path:
 
 def _check(sequence: DavisSequence, results: Path) -> None:
     """Whether all files are there: told at once, not after minutes."""
-    count = len(sequence.annotations)
-    where = sequence.annotations[0].parent
-    if sequence.pictures and len(sequence.pictures) != count:
-        raise InputError(
-            f"{where}: holds {count} annotations for {len(sequence.pictures)} frames; all frames must be annotated"
-        )
-    if count < 3:
-        raise InputError(f"{where}: holds {count} annotations; the first and the last do not count, so 3 are needed")
+    if why := sequence.why_not_scored():
+        raise InputError(why)
     if not (results / sequence.name).is_dir():
         raise InputError(f"{results}: holds no masks of {sequence.name}; it should hold the folder {sequence.name}")
-    for index in range(1, count - 1):
+    for index in _counted(sequence):
         path = _result_path(sequence, index, results)
         if not path.is_file():
             raise InputError(f"{path}: no such file; there must be a mask for every frame but the first and the last")

@@ -131,7 +131,7 @@ def statistics(values: npt.NDArray[np.float64]) -> Statistics:
 
     Args:
         values: float, one for each frame, at least one. As in the official code the quarters share the frames between
-            them.
+            them. (Above 256 frames, more than any of DAVIS has, that code counts them in 8 bits; not so here.)
     """
     edges = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
     first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]

@@ -15,15 +15,13 @@ import numpy as np
 from PIL import Image as PilImage
 
 from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.evaluation import ObjectScores, Scores, SequenceScores, mean_scores
+from persam_video.davis.evaluation import COLUMNS, ObjectScores, Scores, SequenceScores, mean_scores
 from persam_video.errors import InputError
 from persam_video.frame import Image, LabelMap
 from persam_video.masks.overlay import draw_overlay, overlay_palette
 from persam_video.masks.palette import one_line
 from persam_video.video.images import read_picture
 from persam_video.whole_file import write_whole
-
-_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")  # of `mean_scores`
 
 _WIDTHS = (640, 560, 480, 400, 360, 320)
 _PAIR_BYTES = 70_000  # of a pair as JPEG files: with two pairs and their base64, 190 KB a sequence at most
@@ -116,7 +114,7 @@ def _figure(value: float) -> str:
 def _table(
     scores: Sequence[SequenceScores], anchors: Mapping[str, str], frames_per_second: Mapping[str, float] | None
 ) -> str:
-    names = ["object", *_COLUMNS] + ([] if frames_per_second is None else ["frames/s"])
+    names = ["object", *COLUMNS] + ([] if frames_per_second is None else ["frames/s"])
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     bodies = [_table_rows(score, anchors[score.name], frames_per_second) for score in scores]
     return f"""<div class="scroll" id="table" role="region" aria-label="figures" tabindex="0">

@@ -9,10 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from persam_video.davis.evaluation import ObjectScores, SequenceScores, mean_scores
+from persam_video.davis.evaluation import COLUMNS, ObjectScores, SequenceScores, mean_scores
 from persam_video.whole_file import write_whole
-
-_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
 
 def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[str, float] | None = None) -> str:
@@ -22,11 +20,11 @@ def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[st
         frames_per_second: of each sequence, for a column more.
     """
     width = max([len("all 100 objects"), *(len(each.name) + len(" (10 objects)") for each in scores)])
-    lines = [f"{'':<{width}}" + "".join(f" {column:>8}" for column in _COLUMNS) + " frames/s" * bool(frames_per_second)]
+    lines = [f"{'':<{width}}" + "".join(f" {column:>8}" for column in COLUMNS) + " frames/s" * bool(frames_per_second)]
 
     def add(name: str, objects: Sequence[ObjectScores], rate: float | None = None) -> None:
         figures = mean_scores(objects)
-        row = f"{name:<{width}}" + "".join(f" {figures[column]:8.3f}" for column in _COLUMNS)
+        row = f"{name:<{width}}" + "".join(f" {figures[column]:8.3f}" for column in COLUMNS)
         lines.append(row + (f" {rate:8.2f}" if rate is not None else ""))
 
     for each in scores:
@@ -51,7 +49,7 @@ def write_csv(scores: Sequence[SequenceScores], folder: Path, split: str) -> tup
     objects = [one for each in scores for one in each.objects]
     figures = mean_scores(objects)
     overall, single = folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
-    _write_rows(overall, [_COLUMNS, [f"{figures[column]:.3f}" for column in _COLUMNS]])
+    _write_rows(overall, [COLUMNS, [f"{figures[column]:.3f}" for column in COLUMNS]])
     rows = [(f"{one.sequence}_{one.object_id}", f"{one.j.mean:.3f}", f"{one.f.mean:.3f}") for one in objects]
     _write_rows(single, [("Sequence", "J-Mean", "F-Mean"), *rows])
     return overall, single
