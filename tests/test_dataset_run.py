@@ -89,11 +89,11 @@ class TestAgain:
         assert set(record(tmp_path)["sequences"]) == {"one", "two"}
 
     def test_other_settings_do_it_again(self, root: Path, tmp_path: Path) -> None:
-        track(root, tmp_path)
+        track(root, tmp_path, sequences=["one"])
         sam = ColourSam()
         sam.model = "colours, larger"
         with pytest.warns(UserWarning, match=r"one: tracked anew, .* another model \(colours, now colours, larger\)"):
-            assert not any(run.is_old for run in track(root, tmp_path, sam).values())
+            assert not track(root, tmp_path, sam, sequences=["one"])["one"].is_old
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
 
     def test_another_first_mask_does_it_again(self, root: Path, tmp_path: Path) -> None:
