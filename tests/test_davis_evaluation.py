@@ -13,7 +13,7 @@ import pytest
 from plain_metrics import Figures, evaluate_plainly
 
 from persam_video.davis.dataset import DavisSequence, open_dataset
-from persam_video.davis.evaluation import SequenceScores, evaluate, evaluate_sequence, mean_scores
+from persam_video.davis.evaluation import SequenceScores, evaluate, mean_scores
 from persam_video.davis.metrics import contour_accuracy, region_similarity
 from persam_video.errors import InputError
 from persam_video.masks.palette import write_palette_png
@@ -152,10 +152,6 @@ class TestFigures:
                 assert np.array_equal(one.f, other.f)
         with pytest.raises(InputError, match="0 threads cannot score anything; give at least 1"):
             evaluate(many.sequences(), many.results, threads=0)
-
-    def test_one_sequence_alone(self, many: Data) -> None:
-        five = many.sequences()[0]
-        assert np.array_equal(evaluate_sequence(five, many.results).j, evaluate([five], many.results)[0].j)
 
     def test_opencv_is_left_with_as_many_threads_as_it_had(self, many: Data) -> None:
         before = cv2.getNumThreads()

@@ -148,11 +148,6 @@ def evaluate(
         cv2.setNumThreads(opencv_threads)
 
 
-def evaluate_sequence(sequence: DavisSequence, results: Path, *, ignore_void: bool = False) -> SequenceScores:
-    """Score a method's masks of one sequence; see `evaluate`."""
-    return evaluate([sequence], results, ignore_void=ignore_void)[0]
-
-
 def _counted(sequence: DavisSequence) -> range:
     """The numbers of the frames that count."""
     return range(1, len(sequence.annotations) - 1)
