@@ -5,18 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from persam_video.davis.dataset import DavisDataset, DavisSequence
 from persam_video.errors import InputError, OutputError, PersamError
-from persam_video.frame import IGNORE_ID, Frame, LabelMap
+from persam_video.frame import Frame, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.masks.palette import read_palette_png
 from persam_video.outputs import MaskOutput, OutputThreads
@@ -141,8 +140,7 @@ class DatasetRun:
                     threads.put(result)
                     objects = len(result.object_ids)
                     bar.update()
-        spent = {"read": seconds.read, "encode": seconds.encode, "track": seconds.track, "write": threads.seconds}
-        return SequenceRun(sequence.name, total, objects, spent)
+        return SequenceRun(sequence.name, total, objects, {**asdict(seconds), "write": threads.seconds})
 
     def _is_whole(self, sequence: DavisSequence) -> bool:
         folder = self._folder / sequence.name
@@ -191,7 +189,7 @@ def _appearing(sequence: DavisSequence, frame: Frame) -> LabelMap | None:
     if number is None:
         return None
     label_map = sequence.read_annotation(number)
-    if not np.any((label_map != 0) & (label_map != IGNORE_ID)):
+    if not ids_in(label_map):
         return None
     return check_label_map(label_map, width=frame.width, height=frame.height, name=str(sequence.annotations[number]))
 

@@ -21,6 +21,11 @@ IGNORE_ID = 255
 MAX_OBJECT_ID = 254
 
 
+def ids_in(label_map: LabelMap) -> tuple[int, ...]:
+    """The object ids that occur in a label map, in ascending order."""
+    return tuple(int(i) for i in np.unique(label_map) if i not in (0, IGNORE_ID))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
     """One upright frame of a video.

@@ -16,14 +16,8 @@ from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
 _LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
-_WITHOUT_INFLUENCE = (
-    "cli",
-    "davis",
-    "__init__.py",
-    "provenance.py",
-    "run_file.py",
-    "whole_file.py",
-)  # on a mask's pixels
+# What no pixel of a mask depends on.
+_WITHOUT_INFLUENCE = ("cli", "davis", "__init__.py", "provenance.py", "run_file.py", "whole_file.py", "words.py")
 
 
 def settings_of(sam: Sam) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from persam_video.errors import InputError, OutputError
-from persam_video.masks.palette import one_line
 from persam_video.whole_file import write_whole
+from persam_video.words import one_line
 
 RUN_FILE = "run.json"
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap
+from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.persam.location_prior import confidence_maps, location_prior
 from persam_video.persam.matching import PRESENCE, best_matching, match_maps, matching_share
@@ -58,7 +58,7 @@ class Tracker:
         self._scale_weights = torch.empty(0, 3, device=sam.device)
         first = self._as_frame(frame)
         given = check_label_map(np.asarray(label_map), width=first.width, height=first.height)
-        self._add(features if features is not None else sam.encode(first.image), given, _ids(given))
+        self._add(features if features is not None else sam.encode(first.image), given, ids_in(given))
         self._index += 1
         self.first_result = self._result(first, np.where(given == IGNORE_ID, 0, given).astype(np.uint8), {})
 
@@ -86,7 +86,7 @@ class Tracker:
         known = dict(zip(self.object_ids, scores.tolist(), strict=True))
         owners = compose(to_frame(part, features.geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
         found = np.array([0, *self.object_ids], dtype=np.uint8)[owners.cpu().numpy()]
-        if given is not None and (new_ids := [i for i in _ids(given) if i not in self.object_ids]):
+        if given is not None and (new_ids := [i for i in ids_in(given) if i not in self.object_ids]):
             self._add(features, given, new_ids)
             found = np.where(np.isin(given, new_ids), given, found)
         return self._result(frame, found, known)
@@ -148,10 +148,6 @@ class Tracker:
         if isinstance(frame, Frame):
             return frame
         return Frame(index=self._index, image=frame, name=f"{self._index:05d}")
-
-
-def _ids(label_map: LabelMap) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unique(label_map) if i not in (0, IGNORE_ID))
 
 
 def compose(parts: Iterable[Tensor]) -> Tensor:

@@ -27,12 +27,14 @@ import PIL
 from plain_metrics import Figures, evaluate_plainly
 from tqdm import tqdm
 
-from persam_video.cli.common import Parser, counted, positive, run
-from persam_video.davis.dataset import RESOLUTIONS, YEARS, DavisSequence, open_dataset
-from persam_video.davis.evaluation import ObjectScores, evaluate
+from persam_video.cli.common import Parser, positive, run
+from persam_video.cli.davis import add_dataset_options, open_chosen
+from persam_video.davis.dataset import DavisSequence
+from persam_video.davis.evaluation import ObjectScores, all_objects, evaluate
 from persam_video.errors import InputError
 from persam_video.provenance import processor_name
 from persam_video.whole_file import write_whole
+from persam_video.words import counted
 
 PROGRAM = "benchmark.py"
 ALLOWED_DIFFERENCE = 1e-6
@@ -52,12 +54,8 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(required=True, metavar="metrics")
     metrics = commands.add_parser("metrics", help="J and F of masks: how fast, and whether the figures are the same")
     metrics.set_defaults(command=_metrics)
-    metrics.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
+    add_dataset_options(metrics)
     metrics.add_argument("--results", metavar="DIR", type=Path, required=True, help="masks: DIR/<sequence>/<frame>.png")
-    metrics.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
-    metrics.add_argument("--split", default="val", help="the list ImageSets/YEAR/SPLIT.txt; default: val")
-    metrics.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
-    metrics.add_argument("--sequences", metavar="NAME", nargs="+", help="default: those of the list that DIR has")
     metrics.add_argument("--ignore-void", action="store_true", help="leave void pixels (255) out")
     metrics.add_argument("--repeat", metavar="N", type=positive, default=5, help="rounds; default: 5")
     metrics.add_argument("--threads", metavar="N", type=positive, help="of this package; default: one a core")
@@ -71,7 +69,7 @@ def _metrics(options: argparse.Namespace) -> int:
 
     def ours() -> list[ObjectScores]:
         scores = evaluate(sequences, options.results, ignore_void=options.ignore_void, threads=threads)
-        return [one for each in scores for one in each.objects]
+        return all_objects(scores)
 
     def plainly() -> dict[tuple[str, int], Figures]:
         return evaluate_plainly(sequences, options.results, ignore_void=options.ignore_void)
@@ -110,13 +108,7 @@ def _metrics(options: argparse.Namespace) -> int:
 
 def _with_results(options: argparse.Namespace) -> tuple[DavisSequence, ...]:
     """The sequences that were asked for; if none were, those that have masks."""
-    dataset = open_dataset(
-        options.davis,
-        year=options.year,
-        split=options.split,
-        resolution=options.resolution,
-        sequences=options.sequences,
-    )
+    dataset = open_chosen(options)
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
     if options.sequences:

@@ -59,11 +59,6 @@ def positive(text: str) -> int:
     return number
 
 
-def counted(number: int, thing: str) -> str:
-    """``1 frame``, ``2 frames``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def run(program: str, main: Callable[[], int]) -> int:
     """Run a command's main part; what this package raises becomes one line on stderr and an exit code."""
 

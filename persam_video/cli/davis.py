@@ -17,7 +17,6 @@ from persam_video.cli.common import (
     EXIT_INTERRUPTED,
     Parser,
     add_model_options,
-    counted,
     load_model,
     positive,
     run,
@@ -28,6 +27,7 @@ from persam_video.davis.tables import as_json, screen_table, write_csv
 from persam_video.errors import InputError, OutputError
 from persam_video.run_file import in_words
 from persam_video.whole_file import check_writable, write_whole
+from persam_video.words import counted
 
 if TYPE_CHECKING:
     from persam_video.dataset_run import SequenceRun
@@ -54,7 +54,7 @@ def _parser() -> Parser:
         "What is done already, with the same settings, is not done again.",
     )
     tracking.set_defaults(command=_run)
-    _add_dataset_options(tracking)
+    add_dataset_options(tracking)
     tracking.add_argument("--out", metavar="DIR", type=Path, required=True, help="where masks, tables and run.json go")
     tracking.add_argument("--overwrite", action="store_true", help="replace masks of which run.json knows nothing")
     add_model_options(tracking)
@@ -66,14 +66,15 @@ def _parser() -> Parser:
         description="Score masks, DIR/<sequence>/<frame>.png, against a dataset's annotations.",
     )
     scoring.set_defaults(command=_eval)
-    _add_dataset_options(scoring)
+    add_dataset_options(scoring)
     scoring.add_argument("--results", metavar="DIR", type=Path, required=True, help="the masks")
     scoring.add_argument("--out", metavar="DIR", type=Path, help="where the tables go; default: the results' folder")
     _add_scoring_options(scoring)
     return parser
 
 
-def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    """Which dataset, and what of it."""
     parser.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
     parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
     parser.add_argument("--split", default=DEFAULT_SPLIT, help="the list ImageSets/YEAR/SPLIT.txt; default: val")
@@ -94,7 +95,8 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    dataset = _open(options)
+    _check_files(options)
+    dataset = open_chosen(options)
     folder = options.out or options.results
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
@@ -114,7 +116,8 @@ def _eval(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from persam_video.dataset_run import DatasetRun, check_folder
 
-    dataset = _open(options)
+    _check_files(options)
+    dataset = open_chosen(options)
     check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
     _check_first_annotations(dataset)
     sam = load_model(options)
@@ -178,9 +181,13 @@ def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse
         _write(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
 
 
-def _open(options: argparse.Namespace) -> DavisDataset:
+def _check_files(options: argparse.Namespace) -> None:
     for path in filter(None, (options.json, options.report)):
         check_writable(path)
+
+
+def open_chosen(options: argparse.Namespace) -> DavisDataset:
+    """The dataset that `add_dataset_options` asks for."""
     return open_dataset(
         options.davis,
         year=options.year,

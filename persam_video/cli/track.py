@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,12 @@ from persam_video.cli.common import (
     EXIT_INTERRUPTED,
     Parser,
     add_model_options,
-    counted,
     frame_or_seconds,
     load_model,
     run,
 )
 from persam_video.errors import DamagedVideoError, OutputError
+from persam_video.words import counted
 
 if TYPE_CHECKING:
     from persam_video.frame import FrameResult, LabelMap
@@ -157,7 +158,7 @@ def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Outpu
         return EXIT_DAMAGED
     if not quiet and done is not None:
         elapsed = time.perf_counter() - started
-        stages = {"read": seconds.read, "encode": seconds.encode, "track": seconds.track, "write": threads.seconds}
+        stages = {**asdict(seconds), "write": threads.seconds}
         shares = ", ".join(f"{stage} {100 * spent / elapsed:.0f} %" for stage, spent in stages.items())
         print(
             f"{counted(count, 'frame')}, {counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "

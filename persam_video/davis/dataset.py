@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from persam_video.errors import InputError
-from persam_video.frame import IGNORE_ID, LabelMap
+from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 from persam_video.masks.palette import read_palette_png
 from persam_video.video.images import PICTURE_SUFFIXES, natural_key
 
@@ -92,7 +92,7 @@ class DavisSequence:
             InputError: it cannot be read, or holds no object.
         """
         label_map = self.read_annotation(0)
-        if not np.any((label_map != 0) & (label_map != IGNORE_ID)):
+        if not ids_in(label_map):
             advice = "; in DAVIS-2016 255 is the object: give --year 2016" if IGNORE_ID in label_map else ""
             raise InputError(f"{self.annotations[0]}: holds no object{advice}")
         return label_map
@@ -119,8 +119,7 @@ class DavisSequence:
     @cached_property
     def _void_id(self) -> int | None:
         """255 where objects have other values; None where it is the object itself, as in DAVIS-2016's own files."""
-        first = read_palette_png(self.annotations[0])
-        return IGNORE_ID if np.any((first != 0) & (first != IGNORE_ID)) else None
+        return IGNORE_ID if ids_in(read_palette_png(self.annotations[0])) else None
 
 
 def _as_one_object(label_map: LabelMap, void: int | None) -> LabelMap:

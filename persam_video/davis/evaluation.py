@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -33,7 +33,7 @@ from persam_video.davis.metrics import (
     statistics,
 )
 from persam_video.errors import InputError
-from persam_video.frame import IGNORE_ID, LabelMap
+from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 
 Scores = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class SequenceScores:
         """The mean of all J and F."""
         return float((self.j.mean() + self.f.mean()) / 2)
 
-    @property
+    @cached_property
     def objects(self) -> tuple[ObjectScores, ...]:
         """The figures of each object."""
         return tuple(
@@ -92,6 +92,11 @@ class ObjectScores:
     def j_and_f(self) -> float:
         """The mean of J and F."""
         return (self.j.mean + self.f.mean) / 2
+
+
+def all_objects(scores: Sequence[SequenceScores]) -> list[ObjectScores]:
+    """The objects of all sequences."""
+    return [one for each in scores for one in each.objects]
 
 
 def mean_scores(objects: Sequence[ObjectScores]) -> dict[str, float]:
@@ -175,8 +180,7 @@ def _of_frames(sequence: DavisSequence, frames: list[Scores]) -> SequenceScores:
 
 
 def _object_count(sequence: DavisSequence) -> int:
-    first = sequence.first_annotation
-    return int(first[first != IGNORE_ID].max())
+    return max(ids_in(sequence.first_annotation))
 
 
 def _read_found(sequence: DavisSequence, index: int, results: Path, shape: tuple[int, ...], count: int) -> LabelMap:

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image as PilImage
 
 from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.evaluation import COLUMNS, ObjectScores, Scores, SequenceScores, mean_scores
+from persam_video.davis.evaluation import COLUMNS, ObjectScores, Scores, SequenceScores, all_objects, mean_scores
 from persam_video.errors import InputError
 from persam_video.frame import Image, LabelMap
 from persam_video.masks.overlay import draw_overlay, overlay_palette
-from persam_video.masks.palette import one_line
 from persam_video.video.images import read_picture
 from persam_video.whole_file import write_whole
+from persam_video.words import counted, one_line
 
 _WIDTHS = (640, 560, 480, 400, 360, 320)
 _PAIR_BYTES = 70_000  # of a pair as JPEG files: with two pairs and their base64, 190 KB a sequence at most
@@ -67,12 +67,12 @@ def _page(
     about: Mapping[str, str],
     frames_per_second: Mapping[str, float] | None,
 ) -> str:
-    objects = [each for score in scores for each in score.objects]
+    objects = all_objects(scores)
     overall = mean_scores(objects)
     anchors = {score.name: f"sequence-{number}" for number, score in enumerate(scores, 1)}
     pairs = sorted(zip(sequences, scores, strict=True), key=lambda pair: pair[1].j_and_f)
     sections = [_section(sequence, score, results, anchors[score.name]) for sequence, score in pairs]
-    counts = f"{_count(len(scores), 'sequence')}, {_count(len(objects), 'object')}; means over objects"
+    counts = f"{counted(len(scores), 'sequence')}, {counted(len(objects), 'object')}; means over objects"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -100,10 +100,6 @@ def _page(
 def _definitions(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     items = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>\n" for label, value in pairs)
     return f'<dl class="{name}">\n{items}</dl>' if items else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _figure(value: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from persam_video.davis.evaluation import COLUMNS, ObjectScores, SequenceScores, mean_scores
+from persam_video.davis.evaluation import COLUMNS, ObjectScores, SequenceScores, all_objects, mean_scores
 from persam_video.whole_file import write_whole
 
 
@@ -35,7 +35,7 @@ def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[st
         add(f"{each.name} ({len(each.objects)} objects)", each.objects, rate)
         for one in each.objects:
             add(f"  {one.object_id}", [one])
-    objects = [one for each in scores for one in each.objects]
+    objects = all_objects(scores)
     add(f"all {len(objects)} objects" if len(objects) > 1 else "all", objects)
     return "\n".join(lines)
 
@@ -46,7 +46,7 @@ def write_csv(scores: Sequence[SequenceScores], folder: Path, split: str) -> tup
     Raises:
         OutputError: one of them cannot be written.
     """
-    objects = [one for each in scores for one in each.objects]
+    objects = all_objects(scores)
     figures = mean_scores(objects)
     overall, single = folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
     _write_rows(overall, [COLUMNS, [f"{figures[column]:.3f}" for column in COLUMNS]])
@@ -64,7 +64,7 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
 def as_json(scores: Sequence[SequenceScores]) -> dict[str, Any]:
     """All figures in full precision: in all, for each sequence, for each object, and for each of its frames."""
     return {
-        "all": mean_scores([one for each in scores for one in each.objects]),
+        "all": mean_scores(all_objects(scores)),
         "sequences": {
             each.name: {
                 **mean_scores(each.objects),

@@ -16,7 +16,8 @@ from PIL import UnidentifiedImageError
 
 from persam_video.errors import FirstMaskError
 from persam_video.frame import IGNORE_ID, MAX_OBJECT_ID, LabelMap
-from persam_video.masks.palette import DAVIS_PALETTE, PICTURE_ERRORS, VOC_PALETTE, one_line
+from persam_video.masks.palette import DAVIS_PALETTE, PICTURE_ERRORS, VOC_PALETTE
+from persam_video.words import counted, one_line
 
 _MASK_SUFFIXES = (".png", ".bmp", ".gif", ".pgm", ".tif", ".tiff")
 _MAX_FLAT_COLOURS = 32
@@ -134,7 +135,7 @@ def _read_one_object(path: Path, *, width: int, height: int) -> LabelMap:
 def _merge(masks: list[LabelMap], paths: list[Path]) -> LabelMap:
     for (a, first), (b, second) in combinations(zip(masks, paths, strict=True), 2):
         if shared := int(np.count_nonzero(a & b)):
-            _warn(f"{first} and {second} overlap in {_pixels(shared)}: {second}, the later one, has them")
+            _warn(f"{first} and {second} overlap in {counted(shared, 'pixel')}: {second}, the later one, has them")
     label_map = np.zeros_like(masks[0])
     for object_id, mask in enumerate(masks, start=1):
         label_map[mask != 0] = object_id
@@ -364,10 +365,6 @@ def _distinct(values: _Values) -> list[int]:
     if values.dtype in (np.uint8, np.bool_):  # much faster than sorting them
         return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1))]
     return [int(value) for value in np.unique(values)]
-
-
-def _pixels(count: int) -> str:
-    return "1 pixel" if count == 1 else f"{count} pixels"
 
 
 def _warn(message: str) -> None:

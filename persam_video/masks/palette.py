@@ -8,10 +8,10 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
-from PIL import UnidentifiedImageError
 
 from persam_video.errors import InputError
 from persam_video.frame import LabelMap
+from persam_video.words import one_line
 
 Palette = npt.NDArray[np.uint8]
 """RGB colour of every id, uint8, 256×3."""
@@ -96,11 +96,3 @@ def is_mask_png(path: str | Path) -> bool:
             return picture.mode == "P" and picture.palette is not None and picture.palette.palette in _MASK_PALETTES
     except PICTURE_ERRORS:
         return False
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's own words in one line, without the path that the message around it names anyway."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if isinstance(error, UnidentifiedImageError):
-        text = "unknown format"
-    return " ".join(text.split()) or type(error).__name__

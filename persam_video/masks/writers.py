@@ -8,7 +8,8 @@ from pathlib import Path
 
 from persam_video.errors import OutputError
 from persam_video.frame import LabelMap
-from persam_video.masks.palette import is_mask_png, one_line, write_palette_png
+from persam_video.masks.palette import is_mask_png, write_palette_png
+from persam_video.words import one_line
 
 
 class MaskWriter:
