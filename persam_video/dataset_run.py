@@ -18,6 +18,7 @@ from persam_video.errors import InputError, OutputError, PersamError
 from persam_video.frame import Frame, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.masks.palette import read_palette_png
+from persam_video.methods import DEFAULT_METHOD
 from persam_video.outputs import MaskOutput, OutputThreads
 from persam_video.pipeline import StageSeconds, track_frames
 from persam_video.provenance import circumstances_of, files_sha256, settings_of
@@ -71,6 +72,7 @@ class DatasetRun:
         dataset: from `open_dataset`.
         sam: from `load_sam`.
         folder: where the masks go.
+        method: how objects are found: ``appearance`` or ``persam-f``.
         overwrite: replace masks that ``run.json`` does not know of, too.
         progress: show a bar over the frames of a sequence on stderr.
     Raises:
@@ -79,14 +81,22 @@ class DatasetRun:
     """
 
     def __init__(
-        self, dataset: DavisDataset, sam: Sam, folder: Path, *, overwrite: bool = False, progress: bool = False
+        self,
+        dataset: DavisDataset,
+        sam: Sam,
+        folder: Path,
+        *,
+        method: str = DEFAULT_METHOD,
+        overwrite: bool = False,
+        progress: bool = False,
     ) -> None:
         self._dataset = dataset
         self._sam = sam
+        self._method = method
         self._folder = folder
         self._progress = progress
         described = {"year": dataset.year, "resolution": dataset.resolution}
-        self._settings = {**settings_of(sam), **described}
+        self._settings = {**settings_of(sam, method), **described}
         self._circumstances = circumstances_of(sam)
         records = check_folder(dataset, folder, overwrite=overwrite)
         self._old = {sequence.name: records.get(sequence.name, {}) for sequence in dataset.sequences}
@@ -124,7 +134,8 @@ class DatasetRun:
         with open_video(sequence.pictures[0].parent, start=start) as reader:
             size = {"width": reader.info.width, "height": reader.info.height}
             label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
-            results = track_frames(reader, self._sam, label_map, seconds, partial(_appearing, sequence))
+            appearing = partial(_appearing, sequence)
+            results = track_frames(reader, self._sam, label_map, seconds, appearing, method=self._method)
             folder = self._folder / sequence.name
             if self._old[sequence.name]:  # masks of an earlier run; a torn one would not be taken for a mask
                 for picture in sequence.pictures:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from persam_video.background import read_ahead
 from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.masks.first_frame import check_label_map, load_first_masks
+from persam_video.methods import DEFAULT_METHOD
 from persam_video.sam.models import DEFAULT_MODEL, Sam, load_sam
-from persam_video.tracker import Tracker
+from persam_video.tracker import Tracker, check_method
 from persam_video.video.reader import VideoReader, open_video
 
 FirstMask = str | Path | Sequence[str | Path] | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
@@ -37,6 +38,7 @@ def track(
     source: str | Path,
     first_mask: FirstMask,
     *,
+    method: str = DEFAULT_METHOD,
     model: str = DEFAULT_MODEL,
     checkpoint: str | Path | None = None,
     device: str = "auto",
@@ -55,6 +57,8 @@ def track(
         source: a video file, a folder of pictures, or a glob pattern of pictures.
         first_mask: a label map's file (palette or grey PNG), a folder with one, several binary masks' files, or the
             label map itself, H×W, integer ids (or bool for one object). It belongs to the frame at ``start``.
+        method: ``appearance`` (a classifier of each object's appearance, with optical flow and SAM) or ``persam-f``
+            (the published one).
         model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
         checkpoint: a local file of weights instead of the published ones.
         device: ``auto``, ``cuda``, ``cpu``, ``mps``, or a torch device such as ``cuda:1``.
@@ -66,9 +70,10 @@ def track(
     Yields:
         A `FrameResult` for every frame; the first one's label map is the given mask.
     Raises:
-        InputError: the video, the masks, the weights or the device cannot be used.
+        InputError: the video, the masks, the method, the weights or the device cannot be used.
         DamagedVideoError: the video broke off; the results of the frames before it were yielded.
     """
+    check_method(method)
     reader = open_video(source, start=start, end=end, stride=stride)
     try:
         label_map = first_label_map(first_mask, reader)
@@ -77,7 +82,7 @@ def track(
     except BaseException:
         reader.close()
         raise
-    return track_frames(reader, sam, label_map)
+    return track_frames(reader, sam, label_map, method=method)
 
 
 def first_label_map(first_mask: FirstMask, reader: VideoReader) -> LabelMap:
@@ -95,12 +100,15 @@ def track_frames(
     label_map: LabelMap,
     seconds: StageSeconds | None = None,
     appearing: Callable[[Frame], LabelMap | None] = lambda frame: None,
+    *,
+    method: str = DEFAULT_METHOD,
 ) -> Generator[FrameResult, None, None]:
     """Track the objects of a label map through the frames of a reader, which is closed at the end.
 
     Args:
         seconds: what the stages took is added to it.
         appearing: for every frame but the first, the label map of objects that appear in it, if there are any.
+        method: as for `track`.
     """
     seconds = seconds if seconds is not None else StageSeconds()
     tracker = None
@@ -110,7 +118,7 @@ def track_frames(
             features = sam.encode(frame.image)
             encoded = time.perf_counter()
             if tracker is None:
-                tracker = Tracker(sam, frame, label_map, features=features)
+                tracker = Tracker(sam, frame, label_map, method=method, features=features)
                 result = tracker.first_result
             else:
                 result = tracker.step(frame, features=features, label_map=appearing(frame))

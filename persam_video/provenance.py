@@ -20,12 +20,13 @@ _LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headl
 _WITHOUT_INFLUENCE = ("cli", "davis", "__init__.py", "provenance.py", "run_file.py", "whole_file.py", "words.py")
 
 
-def settings_of(sam: Sam) -> dict[str, Any]:
+def settings_of(sam: Sam, method: str) -> dict[str, Any]:
     """What decides a mask: the same settings give the same masks, but for rounding.
 
     ``code_sha256`` is of the package's sources that matter, as a version number says nothing while they are worked on.
     """
     return {
+        "method": method,
         "model": sam.model,
         "checkpoint": sam.checkpoint.name if sam.checkpoint else None,
         "checkpoint_sha256": file_sha256(sam.checkpoint) if sam.checkpoint else None,

@@ -68,6 +68,7 @@ def in_words(folder: Path, sequences: Iterable[str]) -> dict[str, str]:
             return {"masks": f"{what}: see {folder / RUN_FILE}"}
     settings, device = first["settings"], first["device"]
     return {
+        "method": settings.get("method", "of an earlier version"),
         "model": f"{settings['model']}, {settings['precision']}",
         "weights": f"{settings['checkpoint']}, SHA-256 {settings['checkpoint_sha256']}",
         "device": device["name"] + (f", torch with {device['threads']} of them" if device["type"] == "cpu" else ""),

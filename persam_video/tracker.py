@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from persam_video.appearance.tracking import AppearanceTracking
+from persam_video.composition import compose
+from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
-from persam_video.persam.location_prior import confidence_maps, location_prior
-from persam_video.persam.matching import PRESENCE, best_matching, match_maps, matching_share
-from persam_video.persam.prompts import boxes_of, frame_prompts
-from persam_video.persam.refinement import refine
-from persam_video.persam.scale_weights import fit_scale_weights, weigh_scales
-from persam_video.persam.target import Targets, learn_targets, most_covered
+from persam_video.methods import DEFAULT_METHOD, METHODS
+from persam_video.persam.tracking import PersamFTracking
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Prompts
 from persam_video.sam.models import Sam
-from persam_video.sam.preprocess import LOW_RES_SIZE, to_frame, to_grid
+from persam_video.sam.preprocess import to_frame
 
 _OBJECTS_AT_A_TIME = 16
 """How many are resized to the frame at once: with 254 objects the logits of a 4K frame would fill 8 GB."""
 
-_NOWHERE = -10.0
-"""The logit of an absent object, everywhere."""
+
+class Method(Protocol):
+    """A way to find objects. It remembers what it needs of the frames before."""
+
+    def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
+        """Learn objects from a frame in which they are given; they come after those that are known.
+
+        Args:
+            masks: bool, N×H×W, on the CPU; none is empty.
+            ignored: bool, H×W, on the CPU: what is neither object nor background.
+        """
+
+    def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
+        """All objects in the next frame.
+
+        Returns:
+            logits, float, N×rows×columns of the low-res grid, and scores, float, N, 0 to 1.
+        """
+
+
+_METHODS: dict[str, Callable[[Sam], Method]] = {"appearance": AppearanceTracking, "persam-f": PersamFTracking}
 
 
 class Tracker:
-    """Tracks the objects of a first frame by PerSAM-F.
+    """Tracks the objects of a first frame.
 
     The objects are personalised when the tracker is made. After that each `step` takes the next frame. Ids never
     shift: an object that is not seen stays in the tracker and can come back. Objects may also be added in later frames.
@@ -41,24 +58,30 @@ class Tracker:
         frame: the first frame: a `Frame`, or a picture, RGB, uint8, H×W×3.
         label_map: its masks: H×W, integer object ids from 1 to 254, 0 = background, 255 = ignore; or bool for one
             object.
+        method: ``appearance`` or ``persam-f`` (`persam_video.methods`).
         features: the first frame's features, if they are at hand already.
     Raises:
+        InputError: no such method.
         FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
     """
 
     def __init__(
-        self, sam: Sam, frame: Frame | Image, label_map: npt.ArrayLike, *, features: Features | None = None
+        self,
+        sam: Sam,
+        frame: Frame | Image,
+        label_map: npt.ArrayLike,
+        *,
+        method: str = DEFAULT_METHOD,
+        features: Features | None = None,
     ) -> None:
+        check_method(method)
         self._sam = sam
         self._index = 0  # of the next frame, where it does not come with a number of its own
         self.object_ids: tuple[int, ...] = ()
-        self._targets: list[Targets] = []  # of the frames in which objects appeared
-        self._boxes = torch.empty(0, 4, device=sam.device)
-        self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
-        self._scale_weights = torch.empty(0, 3, device=sam.device)
+        self._method: Method = _METHODS[method](sam)
         first = self._as_frame(frame)
         given = check_label_map(np.asarray(label_map), width=first.width, height=first.height)
-        self._add(features if features is not None else sam.encode(first.image), given, ids_in(given))
+        self._add(first, features if features is not None else sam.encode(first.image), given, ids_in(given))
         self._index += 1
         self.first_result = self._result(first, np.where(given == IGNORE_ID, 0, given).astype(np.uint8), {})
 
@@ -82,56 +105,19 @@ class Tracker:
         self._index += 1
         if features is None:
             features = self._sam.encode(frame.image)
-        logits, scores = self._find(features)
+        logits, scores = self._method.find(frame, features)
         known = dict(zip(self.object_ids, scores.tolist(), strict=True))
         owners = compose(to_frame(part, features.geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
         found = np.array([0, *self.object_ids], dtype=np.uint8)[owners.cpu().numpy()]
         if given is not None and (new_ids := [i for i in ids_in(given) if i not in self.object_ids]):
-            self._add(features, given, new_ids)
+            self._add(frame, features, given, new_ids)
             found = np.where(np.isin(given, new_ids), given, found)
         return self._result(frame, found, known)
 
-    def _find(self, features: Features) -> tuple[Tensor, Tensor]:
-        """The objects' logits in a frame, float, N×256×256, and SAM's scores of them, float, N."""
-        matches = torch.cat([match_maps(features, targets) for targets in self._targets])
-        prompts = self._prompts(features, self._targets, matches, self._boxes, self._has_box)
-        answer = self._sam.decode(features, prompts)
-        logits = weigh_scales(answer.logits, self._scale_weights)
-        nothing = (logits <= 0).flatten(1).all(dim=1)
-        logits = torch.where(nothing[:, None, None], answer.best()[0], logits)
-        choose = partial(best_matching, matches=matches)
-        logits, scores = refine(self._sam.decode, features, prompts, logits, choose)
-        present = matching_share(logits > 0, matches) >= PRESENCE
-        logits = torch.where(present[:, None, None], logits, _NOWHERE)
-        owners = compose([logits]).where(features.geometry.inside(LOW_RES_SIZE, logits.device), 0)
-        number = torch.arange(1, len(logits) + 1, device=logits.device)
-        self._boxes, self._has_box = boxes_of(owners == number[:, None, None])
-        return logits, scores
-
-    def _add(self, features: Features, given: LabelMap, object_ids: Sequence[int]) -> None:
-        """Learn from the frame in which objects appear what each looks like, and which scale it is."""
-        device = features.tensor.device
+    def _add(self, frame: Frame, features: Features, given: LabelMap, object_ids: Sequence[int]) -> None:
         masks = torch.stack([torch.from_numpy(given == i) for i in object_ids])
-        ignored = torch.from_numpy(given == IGNORE_ID)
-        targets = learn_targets(features, masks, ignored)
-        coverage = to_grid(masks, LOW_RES_SIZE).to(device)
-        boxes, has_box = boxes_of(most_covered(coverage))
-        prompts = self._prompts(features, [targets], match_maps(features, targets), boxes, has_box)
-        counts = features.geometry.inside(LOW_RES_SIZE, device)
-        counts &= (to_grid(ignored[None], LOW_RES_SIZE)[0] < 0.5).to(device)
-        scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
+        self._method.add(frame, features, masks, torch.from_numpy(given == IGNORE_ID))
         self.object_ids += tuple(object_ids)
-        self._targets.append(targets)
-        self._boxes = torch.cat((self._boxes, boxes))
-        self._has_box = torch.cat((self._has_box, has_box))
-        self._scale_weights = torch.cat((self._scale_weights, scale_weights))
-
-    @staticmethod
-    def _prompts(
-        features: Features, targets: Sequence[Targets], matches: Tensor, boxes: Tensor, has_box: Tensor
-    ) -> Prompts:
-        maps = confidence_maps(features, torch.cat([each.embeddings for each in targets]))
-        return frame_prompts(location_prior(maps, matches), boxes, has_box, features)
 
     def _result(self, frame: Frame, label_map: LabelMap, scores: Mapping[int, float]) -> FrameResult:
         """The result for all objects; those without a score were given."""
@@ -150,21 +136,7 @@ class Tracker:
         return Frame(index=self._index, image=frame, name=f"{self._index:05d}")
 
 
-def compose(parts: Iterable[Tensor]) -> Tensor:
-    """Which object each place belongs to: the one with the highest logit, if that is positive.
-
-    Args:
-        parts: the logits of all objects in order, some at a time: float, n×H×W each.
-    Returns:
-        int64, H×W: 0 = background, 1, 2, … = the objects.
-    """
-    highest: Tensor | float = 0.0
-    owner: Tensor | int = 0
-    count = 0
-    for logits in parts:
-        top, which = logits.max(dim=0)
-        better = top > highest
-        highest = torch.where(better, top, highest)
-        owner = torch.where(better, which + 1 + count, owner)
-        count += len(logits)
-    return torch.as_tensor(owner)
+def check_method(name: str) -> None:
+    """Raises `InputError` where there is no such method."""
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}; the methods are {', '.join(METHODS)}")

@@ -1,6 +1,6 @@
 """A stand-in for SAM that sees only colours, for tests of everything around it: fast, and exact on flat pictures.
 
-Its features are the colours of the 64×64 cells, its three masks the cells that have the colour of the first point.
+Its features are the colours of the cells, its three masks the cells that have the colour of the first point.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ class ColourSam:
     def encode(self, image: np.ndarray) -> Features:
         self.encoded += 1
         geometry = Geometry(*image.shape[:2])
-        rows, columns = geometry.rows_and_columns(FEATURE_SIZE)
+        rows, columns = geometry.grid(FEATURE_SIZE)
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 - 0.5
         cells = F.interpolate(pixels, size=(rows, columns), mode="area")
-        tensor = torch.zeros(1, 256, FEATURE_SIZE, FEATURE_SIZE)
-        tensor[:, :3, :rows, :columns] = cells
+        tensor = torch.zeros(1, 256, rows, columns)
+        tensor[:, :3] = cells
         return Features(tensor, geometry)
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:
         self.batches.append(len(prompts.points))
         self.had_box.append(prompts.has_box.tolist())
         unit = F.normalize(features.tensor[0], dim=0)
-        cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long().clamp(0, FEATURE_SIZE - 1)
-        wanted = unit[:, cells[:, 1], cells[:, 0]]  # [256, N]
+        rows, columns = unit.shape[1:]
+        cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long()
+        wanted = unit[:, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1)]  # [256, N]
         alike: Tensor = torch.einsum("cn,chw->nhw", wanted, unit) > 0.95
         logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
         return Decoded(logits.expand(-1, 3, -1, -1).clone(), torch.full((len(logits), 3), 0.9))

@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from persam_video.persam.location_prior import confidence_maps, location_prior
-from persam_video.persam.matching import best_matching, match_maps, matching_share
 from persam_video.persam.prompts import BOX_MARGIN, boxes_of, frame_prompts
 from persam_video.persam.refinement import refine
 from persam_video.persam.scale_weights import dice_loss, fit_scale_weights, focal_loss, weigh_scales
-from persam_video.persam.target import foreground_cells, learn_targets
+from persam_video.persam.target import foreground_cells, learn_embeddings
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Decoded, Prompts
 from persam_video.sam.preprocess import Geometry
@@ -23,7 +22,7 @@ SQUARE = Geometry(1024, 1024)
 
 
 def features(tensor: torch.Tensor | None = None, geometry: Geometry = SQUARE) -> Features:
-    return Features(torch.randn(1, 256, 64, 64) if tensor is None else tensor, geometry)
+    return Features(torch.randn(1, 256, *geometry.grid(64)) if tensor is None else tensor, geometry)
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (1024, 1024)) -> torch.Tensor:
@@ -36,25 +35,25 @@ class TestTarget:
     def test_the_confidence_map_of_one_local_feature_is_its_cosine_similarity(self) -> None:
         """Eq. 3 to 5 as they are written."""
         reference, frame = features(), features()
-        targets = learn_targets(reference, rectangle(160, 320, 176, 336))
+        embeddings = learn_embeddings(reference, rectangle(160, 320, 176, 336))
         unit, other = F.normalize(reference.tensor[0], dim=0), F.normalize(frame.tensor[0], dim=0)
         expected = torch.einsum("c,chw->hw", unit[:, 10, 20], other)
         expected = F.interpolate(expected[None, None], size=256, mode="bilinear")[0]
-        torch.testing.assert_close(confidence_maps(frame, targets.embeddings), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(confidence_maps(frame, embeddings), expected, atol=1e-6, rtol=0)
 
     def test_several_are_represented_by_half_their_mean_and_half_their_maximum(self) -> None:
         reference = features()
-        targets = learn_targets(reference, rectangle(160, 320, 480, 640))
+        embeddings = learn_embeddings(reference, rectangle(160, 320, 480, 640))
         local = reference.tensor[0, :, 10:30, 20:40].flatten(1)
         expected = local.mean(dim=1) / 2 + local.amax(dim=1) / 2
-        torch.testing.assert_close(targets.embeddings[0], expected / expected.norm())
+        torch.testing.assert_close(embeddings[0], expected / expected.norm())
 
     def test_an_object_smaller_than_a_cell_gets_its_nearest_cell(self) -> None:
         masks = torch.cat((rectangle(100, 203, 103, 206), rectangle(0, 0, 512, 512)))
         cells = foreground_cells(masks)
         assert cells[0].nonzero().tolist() == [[6, 12]]
         assert cells[1].sum() == 32 * 32
-        assert learn_targets(features(), masks).embeddings.isfinite().all()
+        assert learn_embeddings(features(), masks).isfinite().all()
 
     def test_cells_that_are_covered_by_less_than_half_do_not_count(self) -> None:
         cells = foreground_cells(rectangle(0, 0, 16 + 7, 16))
@@ -67,22 +66,7 @@ class TestLocationPrior:
         maps = torch.zeros(2, 256, 256)
         maps[0, 30, 70] = 1
         maps[1, 200, 5] = 1
-        assert location_prior(maps, torch.zeros_like(maps, dtype=torch.bool)).tolist() == [[70, 30], [5, 200]]
-
-    def test_a_place_that_matches_goes_before_a_higher_confidence(self) -> None:
-        maps = torch.zeros(1, 256, 256)
-        maps[0, 30, 70], maps[0, 9, 8] = 1, -0.5
-        matches = torch.zeros(1, 256, 256, dtype=torch.bool)
-        matches[0, 9, 8] = True
-        assert location_prior(maps, matches).tolist() == [[8, 9]]
-
-    def test_it_is_never_in_the_padding(self) -> None:
-        frame = features(geometry=Geometry(576, 1024))
-        target = F.normalize(frame.tensor[0, :, 60, 3], dim=0)  # exactly what is in the padding, row 60 of 64
-        maps = confidence_maps(frame, target[None])
-        _, y = location_prior(maps, torch.ones_like(maps, dtype=torch.bool))[0].tolist()
-        assert y < 144
-        assert confidence_maps(features(frame.tensor), target[None])[0, 4 * 60 + 1, 4 * 3 + 1] > 0.5
+        assert location_prior(maps).tolist() == [[70, 30], [5, 200]]
 
 
 class TestPrompts:
@@ -195,7 +179,7 @@ class TestRefinement:
         start = torch.full((1, 256, 256), -1.0)
         start[0, 10:20, 30:60] = 1
         prompts = frame_prompts(torch.tensor([[5, 5]]), torch.zeros(1, 4), torch.tensor([False]), features())
-        logits, scores = refine(decode, features(), prompts, start, Decoded.best)
+        logits, scores = refine(decode, features(), prompts, start)
         assert len(asked) == 2
         assert asked[0].boxes.tolist() == [[119.5, 39.5, 239.5, 79.5]]
         assert torch.equal(asked[0].masks, start)
@@ -203,62 +187,3 @@ class TestRefinement:
         assert all(torch.equal(each.points, prompts.points) for each in asked)
         assert scores.item() == pytest.approx(0.9)
         assert (logits > 0).sum() == 20 * 60
-
-
-class TestMatching:
-    """A first frame of four kinds of cells: the object's two (left half, rows 0-31 and 32-63), and two others."""
-
-    def scene(self) -> tuple[Features, torch.Tensor]:
-        kinds = F.normalize(torch.randn(4, 256), dim=1)
-        tensor = torch.zeros(1, 256, 64, 64)
-        for i, place in enumerate((np.s_[:32, :32], np.s_[32:, :32], np.s_[:32, 32:], np.s_[32:, 32:])):
-            tensor[0][(slice(None), *place)] = kinds[i][:, None, None]
-        return features(tensor), rectangle(0, 0, 1024, 512)
-
-    def test_what_matches_is_what_is_nearest_to_the_object(self) -> None:
-        first, mask = self.scene()
-        targets = learn_targets(first, mask)
-        flipped = features(first.tensor.flip(3) + 0.02 * torch.randn(1, 256, 64, 64))
-        matches = match_maps(flipped, targets)
-        assert matches.shape == (1, 256, 256)
-        assert matches[0, :, 132:].all()
-        assert not matches[0, :, :124].any()
-
-    def test_nothing_matches_in_the_padding(self) -> None:
-        first, mask = self.scene()
-        targets = learn_targets(first, mask)
-        assert not match_maps(features(first.tensor, Geometry(512, 1024)), targets)[0, 132:].any()
-
-    def test_two_objects(self) -> None:
-        first, _ = self.scene()
-        masks = torch.cat((rectangle(0, 0, 512, 512), rectangle(512, 512, 1024, 1024)))
-        matches = match_maps(first, learn_targets(first, masks))
-        assert matches[0, :124, :124].all()
-        assert matches[1, 132:, 132:].all()
-        assert not (matches[0] & matches[1]).any()
-
-    def test_the_mask_that_agrees_is_chosen(self) -> None:
-        logits = torch.full((2, 3, 256, 256), -1.0)
-        logits[:, 0, :200, :200] = 1
-        logits[:, 1, :100, :100] = 1
-        logits[:, 2, :20, :20] = 1
-        answer = Decoded(logits, torch.tensor([[0.9, 0.8, 0.95], [0.9, 0.8, 0.95]]))
-        matches = torch.zeros(2, 256, 256, dtype=torch.bool)
-        matches[0, :110, :100] = True
-        matches[1, :190, :190] = True
-        chosen, scores = best_matching(answer, matches)
-        assert torch.equal(chosen[0], logits[0, 1])
-        assert torch.equal(chosen[1], logits[1, 0])
-        torch.testing.assert_close(scores, torch.tensor([0.8, 0.9]))
-
-    def test_where_nothing_matches_some_mask_is_chosen(self) -> None:
-        answer = Decoded(torch.randn(1, 3, 256, 256), torch.tensor([[0.9, 0.8, 0.95]]))
-        logits, _ = best_matching(answer, torch.zeros(1, 256, 256, dtype=torch.bool))
-        assert logits.shape == (1, 256, 256)
-
-    def test_the_share_of_a_mask_that_matches(self) -> None:
-        masks = torch.zeros(2, 256, 256, dtype=torch.bool)
-        masks[0, :10, :10] = True
-        matches = torch.zeros(2, 256, 256, dtype=torch.bool)
-        matches[:, :5] = True
-        assert matching_share(masks, matches).tolist() == [0.5, 0]

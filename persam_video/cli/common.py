@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
+from persam_video.methods import DEFAULT_METHOD, METHODS
 
 if TYPE_CHECKING:
     from persam_video.sam.models import Sam
@@ -31,7 +32,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which model, with which weights, on what."""
+    """Which method and model, with which weights, on what."""
+    what = "; ".join(f"{name}: {text}" for name, text in METHODS.items())
+    parser.add_argument(
+        "--method", choices=tuple(METHODS), default=DEFAULT_METHOD, help=f"{what}; default: %(default)s"
+    )
     parser.add_argument("--model", choices=MODELS, default="vit_t", help="default: vit_t")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")

@@ -121,7 +121,14 @@ def _run(options: argparse.Namespace) -> int:
     check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
     _check_first_annotations(dataset)
     sam = load_model(options)
-    sequences = DatasetRun(dataset, sam, options.out, overwrite=options.overwrite, progress=not options.quiet)
+    sequences = DatasetRun(
+        dataset,
+        sam,
+        options.out,
+        method=options.method,
+        overwrite=options.overwrite,
+        progress=not options.quiet,
+    )
     runs: list[SequenceRun] = []
     faults: list[str] = []
     try:

@@ -90,7 +90,7 @@ def _track(options: argparse.Namespace) -> int:
         except BaseException:
             _discard(outputs)
             raise
-        return _run(reader, sam, label_map, outputs, quiet=options.quiet)
+        return _run(reader, sam, label_map, outputs, method=options.method, quiet=options.quiet)
 
 
 def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
@@ -125,14 +125,14 @@ def _discard(outputs: list[Output]) -> None:
         output.discard()
 
 
-def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Output], *, quiet: bool) -> int:
+def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Output], *, method: str, quiet: bool) -> int:
     """Track all frames into the outputs, and say how it went."""
     from persam_video.outputs import OutputThreads
     from persam_video.pipeline import StageSeconds, track_frames
 
     seconds = StageSeconds()
     threads = OutputThreads(outputs)
-    results = track_frames(reader, sam, label_map, seconds)
+    results = track_frames(reader, sam, label_map, seconds, method=method)
     bar = tqdm(total=reader.info.frame_count, desc=reader.info.path.name, unit="frame", disable=quiet)
     done: FrameResult | None = None
     count = 0

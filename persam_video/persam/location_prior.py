@@ -10,9 +10,6 @@ from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import LOW_RES_SIZE
 
-_CONFIDENCE_RANGE = 2
-"""A cosine is -1 to 1."""
-
 
 def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
     """How much every place of a frame looks like each object: the cosine similarity of its unit features to what
@@ -22,22 +19,20 @@ def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
         features: of the frame.
         embeddings: float, N×256, of unit length.
     Returns:
-        float, N×256×256, -1 to 1, on the grid of the low-res logits; -inf where the frame does not reach.
+        float, N×rows×columns of the low-res grid, -1 to 1.
     """
     similarity = torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
-    maps = F.interpolate(similarity[:, None], size=LOW_RES_SIZE, mode="bilinear", align_corners=False)[:, 0]
-    return maps.masked_fill(~features.geometry.inside(LOW_RES_SIZE, maps.device), -torch.inf)
+    size = features.geometry.grid(LOW_RES_SIZE)
+    return F.interpolate(similarity[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def location_prior(maps: Tensor, matches: Tensor) -> Tensor:
-    """The place of the highest confidence, the positive point of eq. 7, among those that match if there are any.
+def location_prior(maps: Tensor) -> Tensor:
+    """The place of the highest confidence: the positive point of eq. 7.
 
     Args:
         maps: float, N×h×w, from `confidence_maps`.
-        matches: bool, N×h×w, from `match_maps`.
     Returns:
         int, N×2, (x, y) in cells.
     """
-    preferred = maps + _CONFIDENCE_RANGE * matches
-    highest = preferred.flatten(1).argmax(dim=1)
+    highest = maps.flatten(1).argmax(dim=1)
     return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Prompts
-from persam_video.sam.preprocess import INPUT_SIZE, LOW_RES_SIZE, LOW_RES_STRIDE
+from persam_video.sam.preprocess import LOW_RES_STRIDE, Geometry
 
 BOX_MARGIN = 12.0
 """How far the previous box is grown on each side, in pixels of SAM's input: the published 10 pixels of a frame 854
@@ -26,10 +26,7 @@ def frame_prompts(points: Tensor, boxes: Tensor, has_box: Tensor, features: Feat
         has_box: bool, N: whether the object was seen in the frame before.
         features: of the new frame; the boxes are grown, but not out of it.
     """
-    rows, columns = features.geometry.rows_and_columns(INPUT_SIZE)
-    margin = boxes.new_tensor([-BOX_MARGIN, -BOX_MARGIN, BOX_MARGIN, BOX_MARGIN])
-    limit = boxes.new_tensor([columns, rows, columns, rows]) - 0.5
-    grown = torch.minimum((boxes + margin).clamp(min=-0.5), limit)
+    grown = grow_boxes(boxes, BOX_MARGIN, features.geometry)
     centres = (grown[:, :2] + grown[:, 2:]) / 2
     prior_labels = torch.full_like(has_box, POSITIVE, dtype=torch.int)
     centre_labels = torch.where(has_box, POSITIVE, NO_POINT)
@@ -41,27 +38,32 @@ def frame_prompts(points: Tensor, boxes: Tensor, has_box: Tensor, features: Feat
     )
 
 
+def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
+    """Boxes, float, N×4, XYXY in pixels of SAM's input, grown on each side, but not out of the frame."""
+    height, width = geometry.input_size()
+    sides = boxes.new_tensor([-margin, -margin, margin, margin])
+    limit = boxes.new_tensor([width, height, width, height]) - 0.5
+    return torch.minimum((boxes + sides).clamp(min=-0.5), limit)
+
+
 def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
     """The boxes around masks, on the grid of the low-res logits.
 
     Args:
-        masks: bool, N×256×256.
+        masks: bool, N×rows×columns.
     Returns:
         boxes, float, N×4, XYXY in pixels of SAM's input, and bool, N: whether there is one (an empty mask has none).
     """
-    cell = torch.arange(LOW_RES_SIZE, device=masks.device)
     sides = []
-    for occupied in (masks.any(dim=1), masks.any(dim=2)):  # columns, rows: [N, 256]
-        first = torch.where(occupied, cell, LOW_RES_SIZE).amin(dim=1)
+    for occupied in (masks.any(dim=1), masks.any(dim=2)):  # [N, columns], [N, rows]
+        cell = torch.arange(occupied.shape[1], device=masks.device)
+        first = torch.where(occupied, cell, occupied.shape[1]).amin(dim=1)
         last = torch.where(occupied, cell, -1).amax(dim=1)
         sides.append((first, last))
     (left, right), (top, bottom) = sides
-    boxes = torch.stack(
-        (left * LOW_RES_STRIDE, top * LOW_RES_STRIDE, (right + 1) * LOW_RES_STRIDE, (bottom + 1) * LOW_RES_STRIDE),
-        dim=1,
-    )
+    cells = torch.stack((left, top, right + 1, bottom + 1), dim=1)
     has_box = masks.flatten(1).any(dim=1)
-    return torch.where(has_box[:, None], boxes, 0) - 0.5, has_box
+    return torch.where(has_box[:, None], cells * LOW_RES_STRIDE, 0) - 0.5, has_box
 
 
 def centres_of_cells(cells: Tensor) -> Tensor:

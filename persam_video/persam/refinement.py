@@ -19,21 +19,18 @@ def refine(
     features: Features,
     prompts: Prompts,
     logits: Tensor,
-    choose: Callable[[Decoded], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor]:
     """Refine the masks of all objects at once.
 
     Args:
         decode: SAM's decoder.
         prompts: those of the first decode; their points are kept.
-        logits: float, N×256×256: the masks so far.
-        choose: takes one of SAM's three masks for each object, and its score: `Decoded.best` is the paper's choice.
+        logits: float, N×h×w: the masks so far.
     Returns:
-        logits, float, N×256×256, and scores, float, N.
+        logits, float, N×h×w, and scores, float, N: of SAM's three masks those that it gives the highest score.
     """
     scores = logits.new_zeros(len(logits))
     for _ in range(_STEPS):
         boxes, has_box = boxes_of(logits > 0)
-        answer = decode(features, replace(prompts, boxes=boxes, has_box=has_box, masks=logits))
-        logits, scores = choose(answer)
+        logits, scores = decode(features, replace(prompts, boxes=boxes, has_box=has_box, masks=logits)).best()
     return logits, scores

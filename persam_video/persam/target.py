@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,45 +10,17 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import FEATURE_SIZE, to_grid
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Targets:
-    """What the first frame tells of N objects.
-
-    Args:
-        embeddings: float, N×256, of unit length: one vector that stands for all local features of an object.
-        centre: float, 256: the mean of all local features of the first frame.
-        objects: for each object its local features (eq. 4), less ``centre``, of unit length: float, n×256 each.
-        background: the same of all cells that belong to no object: float, n×256.
-    """
-
-    embeddings: Tensor
-    centre: Tensor
-    objects: tuple[Tensor, ...]
-    background: Tensor
-
-
-def learn_targets(features: Features, masks: Tensor, ignored: Tensor | None = None) -> Targets:
-    """The targets of a first frame.
+def learn_embeddings(features: Features, masks: Tensor) -> Tensor:
+    """What stands for each object of a first frame.
 
     Args:
         features: of the first frame.
         masks: bool, N×H×W, in frame pixels, on the CPU; none is empty.
-        ignored: bool, H×W: what is neither object nor background.
+    Returns:
+        float, N×256, of unit length.
     """
-    inside = features.geometry.inside(FEATURE_SIZE, features.tensor.device)
-    local = unit_features(features)[:, inside].T  # [R, 256]
-    belongs = foreground_cells(masks).to(inside.device)[:, inside]
-    centre = local.mean(dim=0)
-    distinct = F.normalize(local - centre, dim=1)
-    is_background = ~belongs.any(dim=0)
-    if ignored is not None:
-        is_background &= (to_grid(ignored[None], FEATURE_SIZE)[0].to(inside.device) < 0.5)[inside]
-    return Targets(
-        embeddings=torch.stack([embed(features.tensor[0][:, inside][:, each]) for each in belongs]),
-        centre=centre,
-        objects=tuple(distinct[each] for each in belongs),
-        background=distinct[is_background],
-    )
+    cells = foreground_cells(masks).to(features.tensor.device)
+    return torch.stack([embed(features.tensor[0][:, each]) for each in cells])
 
 
 def embed(local_features: Tensor) -> Tensor:
@@ -76,7 +46,7 @@ def foreground_cells(masks: Tensor) -> Tensor:
     Args:
         masks: bool, N×H×W, in frame pixels.
     Returns:
-        bool, N×64×64.
+        bool, N×rows×columns of the features' grid.
     """
     return most_covered(to_grid(masks, FEATURE_SIZE))
 
@@ -94,5 +64,5 @@ def most_covered(coverage: Tensor) -> Tensor:
 
 
 def unit_features(features: Features) -> Tensor:
-    """The features with every cell's vector of length 1, float, 256×64×64 ("pixel-wisely L2-normalized", eq. 5)."""
+    """The features, every cell's of length 1 ("pixel-wisely L2-normalized", eq. 5): float, 256×rows×columns."""
     return F.normalize(features.tensor[0], dim=0)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import ConvNorm, TinyVit
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from persam_video.frame import Image
-from persam_video.sam.preprocess import INPUT_SIZE, Geometry, to_input
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,8 +23,8 @@ class Features:
     """What the image encoder returns for one frame.
 
     Args:
-        tensor: float32, 1×256×64×64.
-        geometry: the frame's size, and so its place in the square that the tensor covers.
+        tensor: float32, 1×256×rows×columns of the features' grid (`Geometry.grid`): 1×256×36×64 for a frame of 16:9.
+        geometry: the frame's size.
     """
 
     tensor: Tensor
@@ -38,6 +39,7 @@ class TinyVitEncoder(nn.Module):
     """
 
     img_size = INPUT_SIZE
+    takes_any_size = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class TinyVitEncoder(nn.Module):
             module.bn = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode pictures, float B×3×1024×1024, into features, B×256×64×64."""
+        """Encode pictures, float B×3×h×w with sides that are multiples of 16, into features, B×256×h/16×w/16."""
         features: Tensor = self.neck(self.stages(self.patch_embed(x)))
         return features
 
@@ -82,10 +84,13 @@ class ImageEncoder:
     @torch.no_grad()
     def __call__(self, image: Image) -> Features:
         """Encode one picture, RGB, uint8, H×W×3."""
-        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device)).contiguous(
-            memory_format=torch.channels_last
-        )
+        geometry = Geometry(*image.shape[:2])
+        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device))
+        if not getattr(self._network, "takes_any_size", False):  # SAM's ViTs know only the square
+            pixels = F.pad(pixels, (0, INPUT_SIZE - pixels.shape[3], 0, INPUT_SIZE - pixels.shape[2]))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_full = self._dtype == torch.float32
         with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):
             tensor = self._network(pixels)
-        return Features(tensor.float(), Geometry(*image.shape[:2]))
+        rows, columns = geometry.grid(FEATURE_SIZE)
+        return Features(tensor[:, :, :rows, :columns].float(), geometry)

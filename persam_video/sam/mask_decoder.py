@@ -27,7 +27,7 @@ class Prompts:
         labels: int, N×P: `POSITIVE`, 0 for negative, or `NO_POINT` where this object has no such point.
         boxes: float, N×4, XYXY.
         has_box: bool, N.
-        masks: float, N×256×256, low-res logits of an earlier decode, or None.
+        masks: float, N×rows×columns of the low-res grid, logits of an earlier decode, or None.
     """
 
     points: Tensor
@@ -56,7 +56,7 @@ class Decoded:
     """SAM's answer for N objects: three masks each, for the whole, the part and the subpart.
 
     Args:
-        logits: float32, N×3×256×256.
+        logits: float32, N×3×rows×columns of the low-res grid (`Geometry.grid`).
         scores: float32, N×3: the IoU with the true mask that SAM expects.
     """
 
@@ -64,7 +64,7 @@ class Decoded:
     scores: Tensor
 
     def best(self) -> tuple[Tensor, Tensor]:
-        """The logits, N×256×256, and the score, N, of the mask with the highest score."""
+        """The logits, N×rows×columns, and the score, N, of the mask with the highest score."""
         scores, choice = self.scores.max(dim=1)
         return self.logits[torch.arange(len(choice), device=choice.device), choice], scores
 
@@ -96,14 +96,15 @@ class MaskDecoder:
             boxes=prompts.boxes,
             masks=None if prompts.masks is None else prompts.masks[:, None],
         )
+        rows, columns = features.tensor.shape[2:]
         # The box's two corners are the last two tokens; an object without a box gets SAM's token for "no point".
         no_point = self._prompt_encoder.not_a_point_embed.weight
         sparse[:, -2:] = torch.where(prompts.has_box[:, None, None], sparse[:, -2:], no_point)
         logits, scores = self._mask_decoder(
             image_embeddings=features.tensor,
-            image_pe=self._dense_position,
+            image_pe=self._dense_position[:, :, :rows, :columns],
             sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            dense_prompt_embeddings=dense[:, :, :rows, :columns],  # without a mask it is the square's
             multimask_output=True,
         )
         return logits, scores

@@ -1,8 +1,9 @@
 """From a frame's pixels to SAM's input, and where things lie in it.
 
-SAM sees a square of 1024×1024 pixels: the frame is resized so that its longer side fills it, and the rest is
-zeros. Three grids cover that square: the input (1024), the low-res logits (256) and the features (64). Everything
-between the encoder and the label map is expressed in them; frame pixels are met only at the two ends.
+SAM sees a frame resized so that its longer side is 1024 pixels. Three grids cover it: the input (1024 along the longer
+side), the low-res logits (256) and the features (64). Along the shorter side each has as many cells as whole cells of
+the features reach into the frame; SAM itself pads every picture to a square, which is work for nothing. Everything
+between the encoder and the label map is expressed in these grids; frame pixels are met only at the two ends.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where a frame of ``height``×``width`` pixels lies in SAM's square: in its upper left corner."""
+    """Where a frame of ``height``×``width`` pixels lies in SAM's grids: from their upper left corner."""
 
     height: int
     width: int
@@ -33,17 +34,10 @@ class Geometry:
     def longer_side(self) -> int:
         return max(self.height, self.width)
 
-    def rows_and_columns(self, grid_size: int) -> tuple[int, int]:
-        """How many rows and columns of a ``grid_size``×``grid_size`` grid the frame reaches into."""
-        side = self.longer_side
-        return -(-self.height * grid_size // side), -(-self.width * grid_size // side)  # rounded up
-
-    def inside(self, grid_size: int, device: torch.device) -> Tensor:
-        """Those cells of a grid, bool, ``grid_size``×``grid_size``; the others are padding."""
-        rows, columns = self.rows_and_columns(grid_size)
-        inside = torch.zeros(grid_size, grid_size, dtype=torch.bool, device=device)
-        inside[:rows, :columns] = True
-        return inside
+    def grid(self, size: int) -> tuple[int, int]:
+        """Rows and columns of a grid that has ``size`` cells along the longer side, a multiple of `FEATURE_SIZE`."""
+        side, multiple = self.longer_side, size // FEATURE_SIZE
+        return tuple(-(-each * FEATURE_SIZE // side) * multiple for each in (self.height, self.width))  # type: ignore[return-value]
 
     def input_size(self) -> tuple[int, int]:
         """Rows and columns of the resized frame, rounded as SAM does."""
@@ -57,42 +51,47 @@ def to_input(image: Tensor) -> Tensor:
     Args:
         image: RGB, uint8, H×W×3, on any device.
     Returns:
-        float32, 1×3×1024×1024, normalised, zero where the frame does not reach.
+        float32, 1×3×h×w with the rows and columns of the input's grid (`Geometry.grid`), normalised, zero where the
+        frame does not reach.
     """
-    height, width = Geometry(*image.shape[:2]).input_size()
+    geometry = Geometry(*image.shape[:2])
+    height, width = geometry.input_size()
+    rows, columns = geometry.grid(INPUT_SIZE)
     pixels = image.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
     mean = torch.tensor(PIXEL_MEAN, device=image.device).view(1, 3, 1, 1)
     std = torch.tensor(PIXEL_STD, device=image.device).view(1, 3, 1, 1)
-    return F.pad((pixels - mean) / std, (0, INPUT_SIZE - width, 0, INPUT_SIZE - height))
+    return F.pad((pixels - mean) / std, (0, columns - width, 0, rows - height))
 
 
-def to_grid(masks: Tensor, grid_size: int) -> Tensor:
-    """How much of each cell of a grid over SAM's square every mask covers.
+def to_grid(masks: Tensor, size: int) -> Tensor:
+    """How much of each cell of a grid every mask covers.
 
     Args:
         masks: bool, N×H×W, in frame pixels; on the CPU, as not every device pools to any size.
+        size: cells along the frame's longer side: `LOW_RES_SIZE` or `FEATURE_SIZE`.
     Returns:
-        float32, N×``grid_size``×``grid_size``, 0 to 1.
+        float32, N×rows×columns (`Geometry.grid`), 0 to 1.
     """
     height, width = masks.shape[-2:]
     side = max(height, width)
+    rows, columns = Geometry(height, width).grid(size)
     padding = (0, side - width, 0, side - height)
     # One after another: all masks of a 4K frame as float squares would fill the memory.
-    return torch.cat([F.adaptive_avg_pool2d(F.pad(mask[None].float(), padding), grid_size) for mask in masks])
+    squares = [F.adaptive_avg_pool2d(F.pad(mask[None].float(), padding), size) for mask in masks]
+    return torch.cat(squares)[:, :rows, :columns]
 
 
 def to_frame(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Low-res logits resized to the frame, bilinear, without what lies outside it.
+    """Low-res logits resized to the frame, bilinear.
 
     Args:
-        logits: float, N×256×256.
+        logits: float, N×rows×columns of the low-res grid.
     Returns:
         float, N×H×W.
     """
     scale = geometry.longer_side / LOW_RES_SIZE
-    rows, columns = geometry.rows_and_columns(LOW_RES_SIZE)
-    # The factor is given, not the size, so that cells and pixels agree exactly; one row more, to be blended with.
-    inside = logits[:, None, : rows + 1, : columns + 1]
-    full = F.interpolate(inside, scale_factor=scale, mode="bilinear", align_corners=False)
+    # The factor is given, not the size, so that cells and pixels agree exactly; one cell more, as it rounds down.
+    wider = F.pad(logits[:, None], (0, 1, 0, 1), mode="replicate")
+    full = F.interpolate(wider, scale_factor=scale, mode="bilinear", align_corners=False)
     return full[:, 0, : geometry.height, : geometry.width]

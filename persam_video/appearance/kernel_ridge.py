@@ -1,0 +1,129 @@
+"""The appearance classifier: kernel ridge regression of how much of a cell each object covers.
+
+A linear classifier cannot tell a red shoe and a blue sleeve, both of the object, from a blue shoe that is not; the
+nearest neighbour can, but trusts every single cell. Kernel ridge regression (the mean of a Gaussian process) is both:
+it is smooth where the first frame's cells agree and local where they do not. On a set of landmark cells (Nyström's
+approximation) it is a ridge regression on fixed features, whose statistics are sums over cells: later frames are
+added as an exponential average, in bounded memory. All objects share the cells' statistics; each has a column of
+targets.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LANDMARKS = 512
+_BANDWIDTH = 0.5
+"""Of the Gaussian kernel: exp(-|x - y|² / (2 × 0.5)), where unit features are at most 2 apart."""
+_COLOUR_WEIGHT = 2.0
+_NOISE = 0.1
+"""The variance of a cell's target that is not explained: the ridge."""
+_JITTER = 1e-5
+_EXPLAINED = 1e-3
+"""Cells of which less than this is new are no landmarks: flat pictures have few that differ."""
+_FIRST_SHARE = 0.6
+"""The weight of the first frame's statistics, beside those of later frames."""
+
+
+class KernelRidge:
+    """Scores of all objects of a frame in which they were given.
+
+    Args:
+        unit: float, n×256, unit features of the frame's cells (`describe_cells`).
+        colours: float, n×6.
+        coverage: float, n×N, 0 to 1: how much of each cell each object covers.
+        counts: bool, n: the cells that are known.
+    """
+
+    def __init__(self, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor) -> None:
+        self._centre = unit.mean(dim=0)
+        cells = self._describe(unit, colours)[counts]
+        coverage = coverage[counts]
+        # Objects are small beside the background: their cells come first where both are as new.
+        importance = 1 + coverage.sum(dim=1).clamp(max=1)
+        self._landmarks = cells[pivots(cells, importance, LANDMARKS)]
+        jitter = _JITTER * torch.eye(len(self._landmarks), device=cells.device)
+        self._factor = torch.linalg.cholesky(kernel(self._landmarks, self._landmarks) + jitter)
+        self._mean = coverage.mean(dim=0)
+        lifted = self._lift(cells)
+        self._first = (lifted.T @ lifted, lifted.T @ (coverage - self._mean))
+        self._later = self._first
+        self._solve()
+
+    def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
+        """Cells in the space in which the classifier is linear: float, n×landmarks."""
+        return self._lift(self._describe(unit, colours))
+
+    def scores(self, lifted: Tensor) -> Tensor:
+        """How much of each cell each object is expected to cover: float, n×N, about 0 to 1.
+
+        Args:
+            lifted: from `lift`.
+        """
+        return lifted @ self._weights + self._mean
+
+    def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: float) -> None:
+        """Take a later frame into the exponential average.
+
+        Args:
+            lifted: from `lift`, n×landmarks.
+            coverage: float, n×N, 0 to 1: how much of each cell was found to be each object's.
+            weights: float, n: how far each cell is to be trusted.
+            rate: 0 to 1: the share of this frame in the average.
+        """
+        weighted = (lifted * weights[:, None]).T
+        gram, targets = self._later
+        self._later = (
+            torch.lerp(gram, weighted @ lifted, rate),
+            torch.lerp(targets, weighted @ (coverage - self._mean), rate),
+        )
+        self._solve()
+
+    def _solve(self) -> None:
+        gram, targets = (torch.lerp(b, a, _FIRST_SHARE) for a, b in zip(self._first, self._later, strict=True))
+        factor = torch.linalg.cholesky(gram + _NOISE * torch.eye(len(gram), device=gram.device))
+        self._weights = torch.cholesky_solve(targets, factor)
+
+    def _describe(self, unit: Tensor, colours: Tensor) -> Tensor:
+        return torch.cat((F.normalize(unit - self._centre, dim=1), _COLOUR_WEIGHT**0.5 * colours), dim=1)
+
+    def _lift(self, cells: Tensor) -> Tensor:
+        lifted: Tensor = torch.linalg.solve_triangular(self._factor, kernel(self._landmarks, cells), upper=False)
+        return lifted.T
+
+
+def kernel(a: Tensor, b: Tensor) -> Tensor:
+    """The Gaussian kernel of descriptions, n×d and m×d: float, n×m."""
+    square = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
+    return torch.exp(square.clamp(min=0) / (-2 * _BANDWIDTH))
+
+
+def pivots(cells: Tensor, importance: Tensor, count: int) -> Tensor:
+    """The cells that tell most of all others: those that a pivoted Cholesky factorisation of the kernel takes.
+
+    Each is the one that those before it explain least, weighed by its importance.
+
+    Args:
+        cells: float, n×d.
+        importance: float, n, positive.
+        count: at most so many; fewer where all the others are explained.
+    Returns:
+        int, of 0 … n-1.
+    """
+    count = min(count, len(cells))
+    unexplained = cells.new_ones(len(cells))
+    factor = cells.new_zeros(len(cells), count)
+    taken = torch.zeros(count, dtype=torch.long, device=cells.device)
+    for j in range(count):
+        pivot = (unexplained * importance).argmax()
+        if unexplained[pivot] < _EXPLAINED:
+            return taken[:j]
+        taken[j] = pivot
+        rest = kernel(cells, cells[pivot][None])[:, 0] - factor[:, :j] @ factor[pivot, :j]
+        column = rest / unexplained[pivot].sqrt()
+        factor[:, j] = column
+        unexplained = (unexplained - column.square()).clamp(min=0)
+        unexplained[pivot] = 0
+    return taken

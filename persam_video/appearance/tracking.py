@@ -1,0 +1,230 @@
+"""The default method: an appearance classifier for every object, optical flow, and SAM, each of which is doubted.
+
+SAM knows where things end but not which thing is meant; the classifier knows which but only coarsely where; the flow
+carries what was found before, with its mistakes. All three give log-odds for every place, which are added, each within
+a limit, so that two can overrule one. SAM is prompted with what the other two say, and once more with the sum; the sum
+is what the next frame starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from persam_video.appearance.cells import describe_cells
+from persam_video.appearance.evidence import Levels
+from persam_video.appearance.kernel_ridge import KernelRidge
+from persam_video.appearance.motion import Motion, carry
+from persam_video.appearance.windows import densest_cells, near
+from persam_video.composition import NEVER, exclusive
+from persam_video.frame import Frame
+from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import POSITIVE, Prompts
+from persam_video.sam.models import Sam
+from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
+
+_MOST_SAM = 6.0
+"""The limit of SAM's log-odds."""
+_MOST_APPEARANCE = 3.0
+"""The limit of the classifier's log-odds: half of SAM's, as it sees in cells of 16 pixels."""
+_MOST_MOTION, _MOTION_WEIGHT = 4.0, 0.3
+"""The limit of the flow's log-odds, and their weight: low, as what the flow carries on are mistakes as well."""
+_OUT_OF_REACH = -2.0
+"""The most that the classifier says where the object cannot have got to since the frame before."""
+_REACH_CELLS, _REACH_SHARE = 2.0, 0.4
+"""How far it can get, in low-res cells, and in sides of a square of its area."""
+_BOX_MARGIN = 8.0
+"""How far the box is grown on each side, in pixels of SAM's input: two low-res cells."""
+_DECODES = 2
+_RATE = 0.1
+"""The share of a new frame in what is learned, at the most."""
+_NOWHERE = -10.0
+"""The log-odds of an absent object, everywhere."""
+_LOST = 0.3
+_FOUND = 0.5
+_MODE=''
+_SHARE=1.
+_DECAY=0.
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Group:
+    """Objects that were given in one frame, and their classifier."""
+
+    objects: slice
+    classifier: KernelRidge
+
+
+class AppearanceTracking:
+    """Finds objects by their learned appearance, their motion and SAM.
+
+    Args:
+        sam: from `load_sam`.
+    """
+
+    def __init__(self, sam: Sam) -> None:
+        self._sam = sam
+        self._groups: list[_Group] = []
+        self._motion: Motion | None = None
+        self._found = torch.empty(0)  # probabilities in the frame before, [N, h, w] on the low-res grid
+        self._areas = torch.empty(0)  # when last seen, low-res cells, [N]
+        self._absent = torch.empty(0, dtype=torch.bool)
+        self._levels: Levels | None = None
+        self._first_levels: Levels | None = None
+
+    def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
+        """Learn from a frame in which objects are given.
+
+        Args:
+            masks: bool, N×H×W, on the CPU; none is empty.
+            ignored: bool, H×W: what is neither object nor background.
+        """
+        device = features.tensor.device
+        coverage = to_grid(masks, FEATURE_SIZE).to(device)
+        counts = to_grid(ignored[None], FEATURE_SIZE)[0].to(device) < 0.5
+        classifier = KernelRidge(*describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten())
+        objects = slice(len(self._areas), len(self._areas) + len(masks))
+        self._groups.append(_Group(objects, classifier))
+        levels = self._mirrored_levels(frame, classifier, masks, ignored)
+        self._levels = levels if self._levels is None else self._levels.join(levels)
+        self._first_levels = levels if self._first_levels is None else self._first_levels.join(levels)
+        found = to_grid(masks, LOW_RES_SIZE).to(device)
+        self._areas = torch.cat((self._areas.to(device), found.sum(dim=(1, 2))))
+        self._absent = torch.cat((self._absent.to(device), torch.zeros(len(masks), dtype=torch.bool, device=device)))
+        if self._motion is None:
+            self._motion = Motion(frame.image)
+            self._found = found.clamp(NEVER, 1 - NEVER)
+        else:
+            self._found = torch.cat((self._found, found.clamp(NEVER, 1 - NEVER)))
+
+    def _mirrored_levels(self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor) -> Levels:
+        """What the classifier says of the objects in the same frame mirrored, which it has not seen."""
+        image = np.ascontiguousarray(frame.image[:, ::-1])
+        features = self._sam.encode(image)
+        device = features.tensor.device
+        scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T
+        coverage = to_grid(masks.flip(-1), FEATURE_SIZE).to(device)
+        known = 1 - to_grid(ignored[None].flip(-1), FEATURE_SIZE).to(device)
+        return Levels.measure(scores.view_as(coverage), coverage, (known - coverage).clamp(min=0))
+
+    def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
+        """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1."""
+        assert self._motion is not None and self._levels is not None and self._first_levels is not None
+        cells = describe_cells(features, frame.image)
+        lifted = [group.classifier.lift(*cells) for group in self._groups]
+        rows, columns = features.tensor.shape[2:]
+        scores = torch.cat(
+            [group.classifier.scores(each).T for group, each in zip(self._groups, lifted, strict=True)]
+        ).view(-1, rows, columns)
+        carried = self._carried(frame, features)
+        reach = (_REACH_CELLS + _REACH_SHARE * self._areas.sqrt()).long()
+        around = near(carried > 0.5, 2 * reach) * (1 - carried)
+        levels = self._present_levels(scores, carried, around)
+
+        size = carried.shape[1:]
+        appearance = levels.log_odds(F.interpolate(scores[:, None], size=size, mode="bilinear")[:, 0])
+        appearance = appearance.clamp(-_MOST_APPEARANCE, _MOST_APPEARANCE)
+        absent = self._absent[:, None, None]
+        within = near(carried > 0.5, reach) | absent
+        appearance = torch.where(within, appearance, appearance.clamp(max=_OUT_OF_REACH))
+        motion = _MOTION_WEIGHT * carried.logit().clamp(-_MOST_MOTION, _MOST_MOTION)
+        prior = appearance + torch.where(absent, 0, motion)
+
+        logits, expected = self._segment(features, prior)
+        found = exclusive(logits)
+        self._remember(scores, lifted, carried, around, levels, found, expected)
+        logits = torch.where(self._absent[:, None, None], _NOWHERE, logits)
+        return logits, torch.where(self._absent, 0, expected)
+
+    def _carried(self, frame: Frame, features: Features) -> Tensor:
+        """The probabilities of the frame before, moved as the picture has moved."""
+        assert self._motion is not None
+        flow = self._motion.advance(frame.image)
+        size = features.geometry.grid(LOW_RES_SIZE)
+        found = self._found
+        if found.shape[1:] != size:  # frames of another shape
+            found = F.interpolate(found[:, None], size=size, mode="bilinear")[:, 0]
+        return carry(found, flow).clamp(NEVER, 1 - NEVER)
+
+    def _present_levels(self, scores: Tensor, carried: Tensor, around: Tensor) -> Levels:
+        """The levels as they are in this frame, by what is carried; those that were learned for what is absent."""
+        assert self._levels is not None and self._first_levels is not None
+        size = scores.shape[1:]
+        now = Levels.measure(scores, pool(carried, size), pool(around, size))
+        seen = ~self._absent & (carried > 0.5).any(dim=2).any(dim=1)
+        if _MODE == 'out':
+            now = Levels(now.inside, self._levels.outside, now.inside_scatter, self._levels.outside_scatter)
+        if _MODE == 'min':
+            now = Levels(now.inside, torch.minimum(now.outside, self._levels.outside), now.inside_scatter, now.outside_scatter)
+        return self._levels.blend(now, seen.float() * _SHARE).at_least(self._first_levels)
+
+    def _segment(self, features: Features, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """SAM's masks added to what the others say: log-odds, and the IoU that SAM expects, float, N."""
+        logits = prior
+        expected = prior.new_zeros(len(prior))
+        for _ in range(_DECODES):
+            found = exclusive(logits)
+            answer = self._sam.decode(features, self._prompts(features, found))
+            # SAM's three masks are of the whole, the part and the subpart: their mean is none of them, but steady.
+            logits = answer.logits.mean(dim=1).clamp(-_MOST_SAM, _MOST_SAM) + prior
+            expected = answer.scores.amax(dim=1).clamp(0, 1)
+        return logits, expected
+
+    def _prompts(self, features: Features, found: Tensor) -> Prompts:
+        masks = found > 0.5
+        boxes, has_box = boxes_of(masks)
+        radii = (self._areas.sqrt() / 4).long()
+        points = densest_cells(found, radii)
+        return Prompts(
+            points=centres_of_cells(points)[:, None],
+            labels=torch.full((len(found), 1), POSITIVE, device=found.device),
+            boxes=grow_boxes(boxes, _BOX_MARGIN, features.geometry),
+            has_box=has_box,
+            masks=found.logit(),
+        )
+
+    def _remember(
+        self,
+        scores: Tensor,
+        lifted: Sequence[Tensor],
+        carried: Tensor,
+        around: Tensor,
+        levels: Levels,
+        found: Tensor,
+        expected: Tensor,
+    ) -> None:
+        """Decide what is absent, and learn from what is not."""
+        assert self._levels is not None
+        size = scores.shape[1:]
+        masks = found > 0.5
+        areas = masks.sum(dim=(1, 2)).float()
+        inside = pool(masks.float(), size)
+        mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
+        position = torch.where(areas > 0, self._levels.position(mean), -1)
+        self._absent = torch.where(self._absent, position < _FOUND, position < _LOST)
+        present = ~self._absent
+        before = carried > 0.5
+        stable = (masks & before).sum(dim=(1, 2)) / (masks | before).sum(dim=(1, 2)).clamp(min=1)
+        rates = torch.where(present, _RATE * stable * expected, 0)
+        coverage = pool(found, size) * present[:, None, None]
+        for group, each in zip(self._groups, lifted, strict=True):
+            mine, own = coverage[group.objects].flatten(1).T, rates[group.objects]
+            background = (1 - mine.sum(dim=1)).clamp(min=0)
+            trust = (mine @ own + background * own.mean()) / _RATE
+            group.classifier.learn(each, mine, trust, _RATE)
+        now = Levels.measure(scores, coverage, pool(around * (1 - found), size))
+        self._levels = self._levels.blend(now, rates)
+        self._found = torch.where(present[:, None, None], found, NEVER)
+        self._areas = torch.where(present & (areas > 0), areas, self._areas)
+
+
+def pool(maps: Tensor, size: torch.Size) -> Tensor:
+    """The mean of each map over the cells of a coarser grid, float, N×rows×columns."""
+    factor = maps.shape[1] // size[0]
+    return F.avg_pool2d(maps[:, None], factor)[:, 0]
