@@ -58,7 +58,7 @@ class Tracker:
         frame: the first frame: a `Frame`, or a picture, RGB, uint8, H×W×3.
         label_map: its masks: H×W, integer object ids from 1 to 254, 0 = background, 255 = ignore; or bool for one
             object.
-        method: ``appearance`` or ``persam-f`` (`persam_video.methods`).
+        method: ``appearance`` or ``persam-f`` (`persam_video.methods`), or what makes a `Method` of one's own.
         features: the first frame's features, if they are at hand already.
     Raises:
         InputError: no such method.
@@ -71,14 +71,16 @@ class Tracker:
         frame: Frame | Image,
         label_map: npt.ArrayLike,
         *,
-        method: str = DEFAULT_METHOD,
+        method: str | Callable[[Sam], Method] = DEFAULT_METHOD,
         features: Features | None = None,
     ) -> None:
-        check_method(method)
+        if isinstance(method, str):
+            check_method(method)
+            method = _METHODS[method]
         self._sam = sam
         self._index = 0  # of the next frame, where it does not come with a number of its own
         self.object_ids: tuple[int, ...] = ()
-        self._method: Method = _METHODS[method](sam)
+        self._method = method(sam)
         first = self._as_frame(frame)
         given = check_label_map(np.asarray(label_map), width=first.width, height=first.height)
         self._add(first, features if features is not None else sam.encode(first.image), given, ids_in(given))

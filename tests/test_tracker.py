@@ -8,8 +8,8 @@ import torch
 from colour_sam import BLUE, GREEN, RED, YELLOW, ColourSam, Square, draw
 
 from persam_video import Frame, FrameResult, Sam, Tracker
-from persam_video.errors import FirstMaskError
-from persam_video.tracker import compose
+from persam_video.composition import compose
+from persam_video.errors import FirstMaskError, InputError
 
 SQUARES = [
     Square(3, RED, left=8, top=16, away=range(5, 9)),
@@ -22,10 +22,12 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def track(squares: list[Square], frames: int, sam: ColourSam | None = None) -> list[FrameResult]:
+def track(
+    squares: list[Square], frames: int, sam: ColourSam | None = None, method: str = "appearance"
+) -> list[FrameResult]:
     sam = sam or ColourSam()
     image, label_map = draw(squares, 0)
-    tracker = Tracker(sam, image, label_map)
+    tracker = Tracker(sam, image, label_map, method=method)
     return [tracker.first_result, *(tracker.step(draw(squares, i)[0]) for i in range(1, frames))]
 
 
@@ -52,6 +54,24 @@ class TestIds:
     def test_no_object_at_all_is_visible(self) -> None:
         squares = [Square(1, RED, left=8, top=16, away=range(2, 4))]
         assert [r.visible[1] for r in track(squares, 6)] == [True, True, False, False, True, True]
+
+
+class TestMethods:
+    def test_twins_are_told_apart_by_where_they_are(self) -> None:
+        """SAM gives both the same mask; the published method then loses one."""
+        twins = [Square(1, RED, left=8, top=16), Square(2, RED, left=120, top=80)]
+        for index, result in enumerate(track(twins, 6)):
+            _, truth = draw(twins, index)
+            assert all(iou(result.mask(i), truth == i) > 0.8 for i in (1, 2)), index
+
+    def test_persam_f_follows_objects_that_stay(self) -> None:
+        for index, result in enumerate(track(SQUARES, 5, method="persam-f")):
+            _, truth = draw(SQUARES, index)
+            assert all(iou(result.mask(i), truth == i) > 0.8 for i in result.object_ids), index
+
+    def test_an_unknown_one_is_refused(self) -> None:
+        with pytest.raises(InputError, match="unknown method 'xmem'; the methods are appearance, persam-f"):
+            track(SQUARES, 2, method="xmem")
 
 
 class TestFirstFrame:
@@ -148,7 +168,7 @@ class TestLater:
     def test_the_frame_is_encoded_once(self) -> None:
         sam = ColourSam()
         self.track(6, sam)
-        assert sam.encoded == 6
+        assert sam.encoded == 6 + 2  # and the two in which objects were given once more, mirrored
 
     def test_ids_that_are_tracked_already_stay_what_they_were(self) -> None:
         image, label_map = draw(SQUARES, 0)
@@ -169,6 +189,12 @@ class TestWork:
     def test_one_encode_a_frame_and_one_batch_for_all_objects(self) -> None:
         sam = ColourSam()
         track(SQUARES, 4, sam)
+        assert sam.encoded == 4 + 1  # the first one is encoded a second time, mirrored
+        assert sam.batches == [3] * (2 * 3)  # two decodes a frame
+
+    def test_persam_f_decodes_three_times_a_frame(self) -> None:
+        sam = ColourSam()
+        track(SQUARES, 4, sam, method="persam-f")
         assert sam.encoded == 4
         assert sam.batches == [3] * (1 + 3 * 3)  # once to learn, then one decode and two refinements a frame
 
@@ -176,7 +202,7 @@ class TestWork:
         """Of two objects that SAM gives the same mask, one gets the places; the other has no box in the next frame."""
         sam = ColourSam()
         twins = [Square(1, RED, left=8, top=16), Square(2, RED, left=120, top=80)]
-        results = track(twins, 3, sam)
+        results = track(twins, 3, sam, method="persam-f")
         assert results[1].visible == {1: True, 2: False}
         decodes_a_frame = 3
         assert sam.had_box[1] == [True, True]

@@ -14,17 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LANDMARKS = 512
-_BANDWIDTH = 0.5
-"""Of the Gaussian kernel: exp(-|x - y|² / (2 × 0.5)), where unit features are at most 2 apart."""
-_COLOUR_WEIGHT = 2.0
-_NOISE = 0.1
-"""The variance of a cell's target that is not explained: the ridge."""
+from persam_video.appearance.settings import Settings
+
 _JITTER = 1e-5
 _EXPLAINED = 1e-3
 """Cells of which less than this is new are no landmarks: flat pictures have few that differ."""
-_FIRST_SHARE = 0.6
-"""The weight of the first frame's statistics, beside those of later frames."""
 
 
 class KernelRidge:
@@ -35,17 +29,19 @@ class KernelRidge:
         colours: float, n×6.
         coverage: float, n×N, 0 to 1: how much of each cell each object covers.
         counts: bool, n: the cells that are known.
+        settings: the constants.
     """
 
-    def __init__(self, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor) -> None:
+    def __init__(self, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> None:
+        self._settings = settings
         self._centre = unit.mean(dim=0)
         cells = self._describe(unit, colours)[counts]
         coverage = coverage[counts]
         # Objects are small beside the background: their cells come first where both are as new.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
-        self._landmarks = cells[pivots(cells, importance, LANDMARKS)]
+        self._landmarks = cells[pivots(cells, importance, settings.landmarks, settings.bandwidth)]
         jitter = _JITTER * torch.eye(len(self._landmarks), device=cells.device)
-        self._factor = torch.linalg.cholesky(kernel(self._landmarks, self._landmarks) + jitter)
+        self._factor = torch.linalg.cholesky(kernel(self._landmarks, self._landmarks, settings.bandwidth) + jitter)
         self._mean = coverage.mean(dim=0)
         lifted = self._lift(cells)
         self._first = (lifted.T @ lifted, lifted.T @ (coverage - self._mean))
@@ -82,25 +78,28 @@ class KernelRidge:
         self._solve()
 
     def _solve(self) -> None:
-        gram, targets = (torch.lerp(b, a, _FIRST_SHARE) for a, b in zip(self._first, self._later, strict=True))
-        factor = torch.linalg.cholesky(gram + _NOISE * torch.eye(len(gram), device=gram.device))
+        gram, targets = (
+            torch.lerp(b, a, self._settings.first_share) for a, b in zip(self._first, self._later, strict=True)
+        )
+        factor = torch.linalg.cholesky(gram + self._settings.noise * torch.eye(len(gram), device=gram.device))
         self._weights = torch.cholesky_solve(targets, factor)
 
     def _describe(self, unit: Tensor, colours: Tensor) -> Tensor:
-        return torch.cat((F.normalize(unit - self._centre, dim=1), _COLOUR_WEIGHT**0.5 * colours), dim=1)
+        return torch.cat((F.normalize(unit - self._centre, dim=1), self._settings.colour_weight**0.5 * colours), dim=1)
 
     def _lift(self, cells: Tensor) -> Tensor:
-        lifted: Tensor = torch.linalg.solve_triangular(self._factor, kernel(self._landmarks, cells), upper=False)
+        likeness = kernel(self._landmarks, cells, self._settings.bandwidth)
+        lifted: Tensor = torch.linalg.solve_triangular(self._factor, likeness, upper=False)
         return lifted.T
 
 
-def kernel(a: Tensor, b: Tensor) -> Tensor:
+def kernel(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
     """The Gaussian kernel of descriptions, n×d and m×d: float, n×m."""
     square = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
-    return torch.exp(square.clamp(min=0) / (-2 * _BANDWIDTH))
+    return torch.exp(square.clamp(min=0) / (-2 * bandwidth))
 
 
-def pivots(cells: Tensor, importance: Tensor, count: int) -> Tensor:
+def pivots(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> Tensor:
     """The cells that tell most of all others: those that a pivoted Cholesky factorisation of the kernel takes.
 
     Each is the one that those before it explain least, weighed by its importance.
@@ -109,6 +108,7 @@ def pivots(cells: Tensor, importance: Tensor, count: int) -> Tensor:
         cells: float, n×d.
         importance: float, n, positive.
         count: at most so many; fewer where all the others are explained.
+        bandwidth: of the kernel.
     Returns:
         int, of 0 … n-1.
     """
@@ -121,7 +121,7 @@ def pivots(cells: Tensor, importance: Tensor, count: int) -> Tensor:
         if unexplained[pivot] < _EXPLAINED:
             return taken[:j]
         taken[j] = pivot
-        rest = kernel(cells, cells[pivot][None])[:, 0] - factor[:, :j] @ factor[pivot, :j]
+        rest = kernel(cells, cells[pivot][None], bandwidth)[:, 0] - factor[:, :j] @ factor[pivot, :j]
         column = rest / unexplained[pivot].sqrt()
         factor[:, j] = column
         unexplained = (unexplained - column.square()).clamp(min=0)

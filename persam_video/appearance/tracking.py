@@ -20,6 +20,7 @@ from persam_video.appearance.cells import describe_cells
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.motion import Motion, carry
+from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
 from persam_video.composition import NEVER, exclusive
 from persam_video.frame import Frame
@@ -29,28 +30,8 @@ from persam_video.sam.mask_decoder import POSITIVE, Prompts
 from persam_video.sam.models import Sam
 from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
 
-_MOST_SAM = 6.0
-"""The limit of SAM's log-odds."""
-_MOST_APPEARANCE = 3.0
-"""The limit of the classifier's log-odds: half of SAM's, as it sees in cells of 16 pixels."""
-_MOST_MOTION, _MOTION_WEIGHT = 4.0, 0.3
-"""The limit of the flow's log-odds, and their weight: low, as what the flow carries on are mistakes as well."""
-_OUT_OF_REACH = -2.0
-"""The most that the classifier says where the object cannot have got to since the frame before."""
-_REACH_CELLS, _REACH_SHARE = 2.0, 0.4
-"""How far it can get, in low-res cells, and in sides of a square of its area."""
-_BOX_MARGIN = 8.0
-"""How far the box is grown on each side, in pixels of SAM's input: two low-res cells."""
-_DECODES = 2
-_RATE = 0.1
-"""The share of a new frame in what is learned, at the most."""
 _NOWHERE = -10.0
 """The log-odds of an absent object, everywhere."""
-_LOST = 0.3
-_FOUND = 0.5
-_MODE=''
-_SHARE=1.
-_DECAY=0.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,10 +47,12 @@ class AppearanceTracking:
 
     Args:
         sam: from `load_sam`.
+        settings: the constants.
     """
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Sam, settings: Settings | None = None) -> None:
         self._sam = sam
+        self._settings = settings or Settings()
         self._groups: list[_Group] = []
         self._motion: Motion | None = None
         self._found = torch.empty(0)  # probabilities in the frame before, [N, h, w] on the low-res grid
@@ -88,7 +71,9 @@ class AppearanceTracking:
         device = features.tensor.device
         coverage = to_grid(masks, FEATURE_SIZE).to(device)
         counts = to_grid(ignored[None], FEATURE_SIZE)[0].to(device) < 0.5
-        classifier = KernelRidge(*describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten())
+        classifier = KernelRidge(
+            *describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten(), self._settings
+        )
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
         levels = self._mirrored_levels(frame, classifier, masks, ignored)
@@ -116,6 +101,7 @@ class AppearanceTracking:
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
         """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1."""
         assert self._motion is not None and self._levels is not None and self._first_levels is not None
+        settings = self._settings
         cells = describe_cells(features, frame.image)
         lifted = [group.classifier.lift(*cells) for group in self._groups]
         rows, columns = features.tensor.shape[2:]
@@ -123,24 +109,24 @@ class AppearanceTracking:
             [group.classifier.scores(each).T for group, each in zip(self._groups, lifted, strict=True)]
         ).view(-1, rows, columns)
         carried = self._carried(frame, features)
-        reach = (_REACH_CELLS + _REACH_SHARE * self._areas.sqrt()).long()
+        reach = (settings.reach_cells + settings.reach_share * self._areas.sqrt()).long()
         around = near(carried > 0.5, 2 * reach) * (1 - carried)
         levels = self._present_levels(scores, carried, around)
 
         size = carried.shape[1:]
         appearance = levels.log_odds(F.interpolate(scores[:, None], size=size, mode="bilinear")[:, 0])
-        appearance = appearance.clamp(-_MOST_APPEARANCE, _MOST_APPEARANCE)
+        appearance = appearance.clamp(-settings.least_appearance, settings.most_appearance)
         absent = self._absent[:, None, None]
         within = near(carried > 0.5, reach) | absent
-        appearance = torch.where(within, appearance, appearance.clamp(max=_OUT_OF_REACH))
-        motion = _MOTION_WEIGHT * carried.logit().clamp(-_MOST_MOTION, _MOST_MOTION)
+        appearance = torch.where(within, appearance, appearance.clamp(max=settings.out_of_reach))
+        motion = settings.motion_weight * carried.logit().clamp(-settings.most_motion, settings.most_motion)
         prior = appearance + torch.where(absent, 0, motion)
 
         logits, expected = self._segment(features, prior)
         found = exclusive(logits)
-        self._remember(scores, lifted, carried, around, levels, found, expected)
+        likeness = self._remember(scores, lifted, carried, around, found, expected)
         logits = torch.where(self._absent[:, None, None], _NOWHERE, logits)
-        return logits, torch.where(self._absent, 0, expected)
+        return logits, torch.where(self._absent, 0, expected * likeness)
 
     def _carried(self, frame: Frame, features: Features) -> Tensor:
         """The probabilities of the frame before, moved as the picture has moved."""
@@ -158,21 +144,17 @@ class AppearanceTracking:
         size = scores.shape[1:]
         now = Levels.measure(scores, pool(carried, size), pool(around, size))
         seen = ~self._absent & (carried > 0.5).any(dim=2).any(dim=1)
-        if _MODE == 'out':
-            now = Levels(now.inside, self._levels.outside, now.inside_scatter, self._levels.outside_scatter)
-        if _MODE == 'min':
-            now = Levels(now.inside, torch.minimum(now.outside, self._levels.outside), now.inside_scatter, now.outside_scatter)
-        return self._levels.blend(now, seen.float() * _SHARE).at_least(self._first_levels)
+        return self._levels.blend(now, seen.float() * self._settings.now_share).at_least(self._first_levels)
 
     def _segment(self, features: Features, prior: Tensor) -> tuple[Tensor, Tensor]:
         """SAM's masks added to what the others say: log-odds, and the IoU that SAM expects, float, N."""
         logits = prior
         expected = prior.new_zeros(len(prior))
-        for _ in range(_DECODES):
+        for _ in range(self._settings.decodes):
             found = exclusive(logits)
             answer = self._sam.decode(features, self._prompts(features, found))
             # SAM's three masks are of the whole, the part and the subpart: their mean is none of them, but steady.
-            logits = answer.logits.mean(dim=1).clamp(-_MOST_SAM, _MOST_SAM) + prior
+            logits = answer.logits.mean(dim=1).clamp(-self._settings.most_sam, self._settings.most_sam) + prior
             expected = answer.scores.amax(dim=1).clamp(0, 1)
         return logits, expected
 
@@ -184,7 +166,7 @@ class AppearanceTracking:
         return Prompts(
             points=centres_of_cells(points)[:, None],
             labels=torch.full((len(found), 1), POSITIVE, device=found.device),
-            boxes=grow_boxes(boxes, _BOX_MARGIN, features.geometry),
+            boxes=grow_boxes(boxes, self._settings.box_margin, features.geometry),
             has_box=has_box,
             masks=found.logit(),
         )
@@ -195,33 +177,37 @@ class AppearanceTracking:
         lifted: Sequence[Tensor],
         carried: Tensor,
         around: Tensor,
-        levels: Levels,
         found: Tensor,
         expected: Tensor,
-    ) -> None:
-        """Decide what is absent, and learn from what is not."""
+    ) -> Tensor:
+        """Decide what is absent, and learn from what is not.
+
+        Returns:
+            how far each object looks as it should, float, N, 0 to 1.
+        """
         assert self._levels is not None
+        settings = self._settings
         size = scores.shape[1:]
         masks = found > 0.5
         areas = masks.sum(dim=(1, 2)).float()
         inside = pool(masks.float(), size)
         mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
         position = torch.where(areas > 0, self._levels.position(mean), -1)
-        self._absent = torch.where(self._absent, position < _FOUND, position < _LOST)
+        self._absent = torch.where(self._absent, position < settings.found, position < settings.lost)
         present = ~self._absent
         before = carried > 0.5
         stable = (masks & before).sum(dim=(1, 2)) / (masks | before).sum(dim=(1, 2)).clamp(min=1)
-        rates = torch.where(present, _RATE * stable * expected, 0)
+        trust = torch.where(present, stable * expected, 0)
         coverage = pool(found, size) * present[:, None, None]
         for group, each in zip(self._groups, lifted, strict=True):
-            mine, own = coverage[group.objects].flatten(1).T, rates[group.objects]
+            mine, own = coverage[group.objects].flatten(1).T, trust[group.objects]
             background = (1 - mine.sum(dim=1)).clamp(min=0)
-            trust = (mine @ own + background * own.mean()) / _RATE
-            group.classifier.learn(each, mine, trust, _RATE)
+            group.classifier.learn(each, mine, mine @ own + background * own.mean(), settings.rate)
         now = Levels.measure(scores, coverage, pool(around * (1 - found), size))
-        self._levels = self._levels.blend(now, rates)
+        self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
+        return position.clamp(0, 1)
 
 
 def pool(maps: Tensor, size: torch.Size) -> Tensor:

@@ -1,0 +1,55 @@
+"""The constants of the default method in one place, so that each can be varied and left out (`tools/quality.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `AppearanceTracking` takes for granted. Log-odds are natural; cells are those of the low-res grid.
+
+    Args:
+        landmarks: cells of the first frame that stand for all in the classifier.
+        bandwidth: of its kernel, exp(-|x - y|² / (2 × bandwidth)); unit features are at most 2 apart.
+        colour_weight: of the squared difference of colours, 0 to 1 each, beside that of unit features.
+        noise: the variance of a cell's coverage that the classifier leaves unexplained: the ridge.
+        first_share: the weight of the first frame in what is learned, beside all later ones.
+        rate: the share of a new frame in the average of the later ones, at the most; 0: nothing is learned later.
+        now_share: how far this frame's own levels of the scores count beside those of the frames before.
+        most_sam: the limit of SAM's log-odds.
+        most_appearance: the most that the classifier says for an object: half of SAM's limit, as it sees cells of 16
+            pixels where SAM sees outlines.
+        least_appearance: the most that it says against an object: as much as SAM may say for it, so that SAM cannot
+            give an object to another.
+        most_motion: the limit of the flow's log-odds.
+        motion_weight: of those: low, as what the flow carries on are mistakes as well.
+        reach_cells, reach_share: how far an object can get in a frame beyond its flow: cells, and sides of a square of
+            its area.
+        out_of_reach: the most that the classifier says beyond.
+        box_margin: how far the box is grown on each side, in pixels of SAM's input (two cells).
+        decodes: how often SAM is asked.
+        lost: an object is absent when its mask's mean score is below this, where 0 is what is around it and 1 what it
+            is inside.
+        found: an absent object is back above this: likelier itself than what is around it.
+    """
+
+    landmarks: int = 512
+    bandwidth: float = 0.5
+    colour_weight: float = 2.0
+    noise: float = 0.1
+    first_share: float = 0.6
+    rate: float = 0.1
+    now_share: float = 0.5
+    most_sam: float = 6.0
+    most_appearance: float = 3.0
+    least_appearance: float = 6.0
+    most_motion: float = 4.0
+    motion_weight: float = 0.3
+    reach_cells: float = 2.0
+    reach_share: float = 0.4
+    out_of_reach: float = -4.0
+    box_margin: float = 8.0
+    decodes: int = 2
+    lost: float = 0.3
+    found: float = 0.5

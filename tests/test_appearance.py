@@ -1,0 +1,219 @@
+"""The default method's parts, and what it promises: absent objects are absent, and look-alikes keep their ids."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from demo_landscape import over  # noqa: E402
+from demo_sprites import make_sprite  # noqa: E402
+
+from persam_video import Sam, Tracker  # noqa: E402
+from persam_video.appearance.cells import describe_cells  # noqa: E402
+from persam_video.appearance.evidence import Levels  # noqa: E402
+from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots  # noqa: E402
+from persam_video.appearance.motion import Motion, carry  # noqa: E402
+from persam_video.appearance.settings import Settings  # noqa: E402
+from persam_video.appearance.windows import densest_cells, near, window_sums  # noqa: E402
+from persam_video.composition import exclusive  # noqa: E402
+from persam_video.sam.image_encoder import Features  # noqa: E402
+from persam_video.sam.preprocess import Geometry  # noqa: E402
+
+
+class TestCells:
+    def test_features_of_length_one_and_colours(self) -> None:
+        image = np.zeros((36, 64, 3), np.uint8)
+        image[:, 32:, 0] = 255
+        image[::2, :32, 1] = 255
+        features = Features(torch.randn(1, 256, 36, 64), Geometry(36, 64))
+        unit, colours = describe_cells(features, image)
+        assert unit.shape == (36 * 64, 256)
+        torch.testing.assert_close(unit.norm(dim=1), torch.ones(36 * 64))
+        assert colours[63].tolist() == [1, 0, 0, 0, 0, 0]  # one pixel is one cell here
+
+    def test_the_spread_within_a_cell(self) -> None:
+        image = np.zeros((72, 128, 3), np.uint8)
+        image[::2, :, 1] = 255
+        features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128))
+        _, colours = describe_cells(features, image)
+        torch.testing.assert_close(colours[100], torch.tensor([0, 0.5, 0, 0, 0.5, 0]))
+
+    @pytest.mark.parametrize("size", [(100, 301), (301, 100), (816, 1920)])
+    def test_a_frame_that_ends_within_a_cell(self, size: tuple[int, int]) -> None:
+        rows, columns = Geometry(*size).grid(64)
+        image = np.full((*size, 3), 255, np.uint8)
+        _, colours = describe_cells(Features(torch.randn(1, 256, rows, columns), Geometry(*size)), image)
+        torch.testing.assert_close(colours, torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(rows * columns, 6))
+
+
+class TestKernelRidge:
+    def cells(self, n: int = 300) -> tuple[torch.Tensor, torch.Tensor]:
+        return F.normalize(torch.randn(n, 256), dim=1), torch.rand(n, 6)
+
+    def test_with_all_cells_as_landmarks_it_is_exact(self) -> None:
+        """The mean of a Gaussian process: k(x, X) (K + noise)⁻¹ (y - mean) + mean."""
+        unit, colours = self.cells()
+        coverage = torch.rand(300, 2)
+        settings = Settings(landmarks=300, noise=0.1)
+        classifier = KernelRidge(unit, colours, coverage, torch.ones(300, dtype=torch.bool), settings)
+        x = torch.cat((F.normalize(unit - unit.mean(dim=0), dim=1), settings.colour_weight**0.5 * colours), dim=1)
+        gram = torch.exp(torch.cdist(x, x).square() / -(2 * settings.bandwidth))
+        centred = coverage - coverage.mean(dim=0)
+        expected = gram @ torch.linalg.solve(gram + 0.1 * torch.eye(300), centred) + coverage.mean(dim=0)
+        torch.testing.assert_close(classifier.scores(classifier.lift(unit, colours)), expected, atol=2e-3, rtol=0)
+
+    def test_few_landmarks_are_enough_for_few_kinds(self) -> None:
+        kinds = F.normalize(torch.randn(4, 256), dim=1).repeat_interleave(100, dim=0)
+        unit = F.normalize(kinds + 0.01 * torch.randn(400, 256), dim=1)
+        coverage = torch.zeros(400, 1)
+        coverage[:100] = 1
+        ones = torch.ones(400, dtype=torch.bool)
+        classifier = KernelRidge(unit, torch.zeros(400, 6), coverage, ones, Settings(landmarks=16))
+        scores = classifier.scores(classifier.lift(unit, torch.zeros(400, 6)))
+        assert scores[:100].min() > 0.9
+        assert scores[100:].abs().max() < 0.1
+
+    def test_colour_tells_apart_what_features_do_not(self) -> None:
+        unit = F.normalize(torch.ones(100, 256) + 0.1 * torch.randn(100, 256), dim=1)
+        colours = torch.zeros(100, 6)
+        colours[:50, 0] = 1
+        coverage = (colours[:, :1] > 0).float()
+        known = torch.ones(100, dtype=torch.bool)
+        scores = {}
+        for weight in (0.0, 2.0):
+            classifier = KernelRidge(unit, colours, coverage, known, Settings(colour_weight=weight))
+            other = F.normalize(torch.ones(100, 256) + 0.1 * torch.randn(100, 256), dim=1)
+            out = classifier.scores(classifier.lift(other, colours))
+            scores[weight] = (out[:50].mean() - out[50:].mean()).item()
+        assert scores[2.0] > scores[0.0] + 0.3
+
+    def test_cells_that_do_not_count_teach_nothing(self) -> None:
+        unit, colours = self.cells()
+        coverage = torch.rand(300, 1)
+        counts = torch.arange(300) < 200
+        wrong = torch.where(counts[:, None], coverage, 50.0)
+        a, b = (KernelRidge(unit, colours, each, counts, Settings()) for each in (coverage, wrong))
+        assert torch.equal(a.scores(a.lift(unit, colours)), b.scores(b.lift(unit, colours)))
+
+    def test_later_frames_are_learned_and_the_first_is_not_forgotten(self) -> None:
+        kinds = F.normalize(torch.randn(4, 256), dim=1)
+        unit, colours = kinds.repeat_interleave(50, dim=0), torch.zeros(200, 6)
+        coverage, known = torch.zeros(200, 1), torch.ones(200, dtype=torch.bool)
+        coverage[:50] = 1
+        classifier = KernelRidge(unit, colours, coverage, known, Settings())
+        lifted = classifier.lift(unit, colours)
+        changed = torch.zeros(200, 1)
+        changed[50:100] = 1  # the object has turned, and shows what was only around it before
+        for _ in range(60):
+            classifier.learn(lifted, changed, torch.ones(200), 0.1)
+        scores = classifier.scores(lifted)
+        assert scores[50:100].mean() == pytest.approx(1 - Settings().first_share, abs=0.05)
+        assert scores[:50].mean() == pytest.approx(Settings().first_share, abs=0.05)
+        assert scores[100:].abs().max() < 0.05
+
+    def test_pivots_are_cells_that_differ(self) -> None:
+        kinds = torch.eye(5).repeat(10, 1)
+        taken = pivots(kinds, torch.ones(50), 30, 0.5)
+        assert sorted((taken % 5).tolist()) == [0, 1, 2, 3, 4]  # one of each kind is all there is to know
+
+    def test_the_kernel(self) -> None:
+        a = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+        torch.testing.assert_close(kernel(a, a, 0.5), torch.tensor([[1, np.exp(-5)], [np.exp(-5), 1]]).float())
+
+
+class TestLevels:
+    def test_means_and_scatter(self) -> None:
+        scores = torch.tensor([[[0.0, 0.2, 0.8, 1.0]]])
+        inside = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
+        levels = Levels.measure(scores, inside, 1 - inside)
+        torch.testing.assert_close(levels.inside, torch.tensor([0.9]))
+        torch.testing.assert_close(levels.outside, torch.tensor([0.1]))
+        torch.testing.assert_close(levels.inside_scatter, torch.tensor([0.1]))
+        assert levels.position(torch.tensor([0.5])).item() == pytest.approx(0.5)
+
+    def test_halfway_is_undecided_and_scatter_makes_doubt(self) -> None:
+        scores = torch.tensor([[[0.5, 0.7]]])
+        clear, doubtful = (Levels(*(torch.tensor([x]) for x in (0.9, 0.1, s, s))).log_odds(scores) for s in (0.1, 0.4))
+        assert clear[0, 0, 0].item() == pytest.approx(0, abs=1e-6)
+        assert clear[0, 0, 1].item() == pytest.approx(0.2 * 0.8 / 0.01, rel=1e-4)
+        assert doubtful[0, 0, 1].item() == pytest.approx(0.2 * 0.8 / 0.16, rel=1e-4)
+
+    def test_an_object_stays_as_distinct_as_a_quarter_of_what_it_was(self) -> None:
+        first = Levels(*(torch.tensor([x]) for x in (0.9, 0.1, 0.1, 0.1)))
+        now = Levels(*(torch.tensor([x]) for x in (0.2, 0.3, 0.1, 0.1)))
+        assert now.at_least(first).inside.item() == pytest.approx(0.5)
+
+
+class TestMotion:
+    def test_what_moves_is_carried(self) -> None:
+        noise = np.random.default_rng(0).integers(0, 255, (18, 32, 3), dtype=np.uint8)
+        wide = np.array(Image.fromarray(noise).resize((512, 288), Image.Resampling.BICUBIC))
+        motion = Motion(wide)
+        masks = torch.zeros(1, 144, 256)
+        masks[0, 40:80, 100:150] = 1
+        moved = carry(masks, motion.advance(np.roll(wide, (8, -12), axis=(0, 1))))
+        expected = torch.roll(masks, (4, -6), dims=(1, 2))
+        assert ((moved > 0.5) & (expected > 0.5)).sum() / ((moved > 0.5) | (expected > 0.5)).sum() > 0.9
+
+    def test_frames_of_another_size(self) -> None:
+        motion = Motion(np.zeros((90, 160, 3), np.uint8))
+        assert motion.advance(np.zeros((160, 90, 3), np.uint8)).shape[0] == 2
+
+
+class TestWindows:
+    def test_sums_are_those_of_the_squares(self) -> None:
+        maps = torch.rand(3, 9, 11)
+        sums = window_sums(maps, torch.tensor([0, 2, 20]))
+        torch.testing.assert_close(sums[0], maps[0])
+        torch.testing.assert_close(sums[1, 4, 5], maps[1, 2:7, 3:8].sum())
+        torch.testing.assert_close(sums[1, 0, 10], maps[1, :3, 8:].sum())
+        torch.testing.assert_close(sums[2], maps[2].sum().expand(9, 11))
+
+    def test_near(self) -> None:
+        mask = torch.zeros(1, 9, 9, dtype=torch.bool)
+        mask[0, 4, 4] = True
+        assert near(mask, torch.tensor([2])).sum() == 25
+
+    def test_the_densest_cell(self) -> None:
+        maps = torch.zeros(1, 20, 20)
+        maps[0, 2, 2] = 1
+        maps[0, 10:15, 12:17] = 0.9
+        assert densest_cells(maps, torch.tensor([2])).tolist() == [[14, 12]]
+
+
+def test_objects_exclude_one_another() -> None:
+    found = exclusive(torch.tensor([[[4.0, -9.0]], [[4.0, 5.0]]]))
+    assert found[:, 0, 0].tolist() == pytest.approx([0.4955, 0.4955], abs=1e-3)
+    assert found[1, 0, 1] > 0.99
+
+
+def lookalikes(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two toys that are the same to the pixel: one goes to the right above, the other to the left below."""
+    noise = np.random.default_rng(1).integers(60, 190, (9, 16, 3), dtype=np.uint8)
+    image = np.array(Image.fromarray(noise).resize((480, 270), Image.Resampling.BICUBIC))
+    sprite = make_sprite("ladybird", 96, hue=0.0, rng=np.random.default_rng(2))
+    label_map = np.zeros((270, 480), np.uint8)
+    for object_id, left, top in ((1, 60 + 22 * index, 30), (2, 324 - 22 * index, 150)):
+        place = np.s_[top : top + 96, left : left + 96]
+        image[place] = over(image[place], sprite.rgb, np.repeat(sprite.alpha[..., None], 3, axis=2))
+        label_map[place][sprite.alpha > 127] = object_id
+    return image, label_map
+
+
+def test_lookalikes_that_cross_keep_their_ids(sam: Sam) -> None:
+    tracker = Tracker(sam, *lookalikes(0))
+    for index in range(1, 13):
+        image, truth = lookalikes(index)
+        result = tracker.step(image)
+        for object_id in (1, 2):
+            mask, wanted = result.mask(object_id), truth == object_id
+            assert (mask & wanted).sum() / (mask | wanted).sum() > 0.7, (index, object_id)

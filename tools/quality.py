@@ -1,0 +1,242 @@
+"""Measure how well objects are followed: beside the published method, without each ingredient, under small changes, and
+when they are away.
+
+    python tools/quality.py table    --davis ROOT [--sequences NAME ...] [--variants NAME ...]
+    python tools/quality.py spread   --davis ROOT [--sequences NAME ...]
+    python tools/quality.py presence [--seeds N ...]
+
+``table``: J, F and J&F of every sequence by each method, and by the default method with one ingredient left out or
+changed. Every frame is encoded once for all of them. ``spread``: the default method's J&F with the first mask dilated
+or eroded by 1 and 2 pixels, frames as JPEG of quality 60, and a start one frame later; and their standard deviation.
+``presence``: demo clips, whose truth is known: how many frames without an object have no mask of it, and how often an
+object is found again (J above 0.5) within 5 frames of its return.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from demo_scene import DemoScene
+from PIL import Image
+from tqdm import tqdm
+
+from persam_video.appearance.settings import Settings
+from persam_video.appearance.tracking import AppearanceTracking
+from persam_video.cli.common import Parser, add_model_options, load_model, run
+from persam_video.cli.davis import add_dataset_options, open_chosen
+from persam_video.davis.dataset import DavisSequence
+from persam_video.davis.metrics import contour_accuracy, region_similarity
+from persam_video.frame import LabelMap, ids_in
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.models import Sam
+from persam_video.tracker import Tracker
+from persam_video.whole_file import write_whole
+
+PROGRAM = "quality.py"
+Picture = npt.NDArray[np.uint8]
+Variant = str | Settings
+
+VARIANTS: dict[str, Variant] = {
+    "appearance": Settings(),
+    "persam-f": "persam-f",
+    "no colours": Settings(colour_weight=0),
+    "nothing learned later": Settings(rate=0),
+    "no flow": Settings(motion_weight=0),
+    "more flow": Settings(motion_weight=1),
+    "levels of the past only": Settings(now_share=0),
+    "levels of this frame only": Settings(now_share=1),
+    "one decode": Settings(decodes=1),
+    "no SAM, but for its scores": Settings(most_sam=0, decodes=1),
+    "no limit of reach": Settings(out_of_reach=3),
+    "half the landmarks": Settings(landmarks=256),
+    "half the bandwidth": Settings(bandwidth=0.25),
+    "twice the bandwidth": Settings(bandwidth=1),
+    "half the colours": Settings(colour_weight=1),
+    "twice the colours": Settings(colour_weight=4),
+}
+_AGAIN_WITHIN = 5
+_FOUND_AGAIN = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program. Returns the exit code: 0, or 2 for input that cannot be used."""
+    parser = Parser(prog=PROGRAM, description="Measure how well objects are followed.")
+    commands = parser.add_subparsers(required=True, metavar="table|spread|presence")
+    for name, command in (("table", _table), ("spread", _spread), ("presence", _presence)):
+        each = commands.add_parser(name)
+        each.set_defaults(command=command)
+        if name == "presence":
+            each.add_argument(
+                "--seeds", type=int, nargs="+", default=[0, 1, 2, 3], help="of the clips; default: 0 to 3"
+            )
+        else:
+            add_dataset_options(each)
+        if name == "table":
+            each.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
+        add_model_options(each)
+        each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
+        each.add_argument("--quiet", action="store_true", help="no bars")
+    options = parser.parse_args(arguments)
+    return run(PROGRAM, lambda: _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> int:
+    figures = options.command(options, load_model(options))
+    if options.json is not None:
+        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+class Clip:
+    """The frames of a sequence from one frame on, their truth, and their features, which are computed once."""
+
+    def __init__(
+        self,
+        sam: Sam,
+        name: str,
+        pictures: list[Picture],
+        truth: list[LabelMap],
+        features: list[Features] | None = None,
+    ) -> None:
+        self.sam, self.name, self.pictures, self.truth = sam, name, pictures, truth
+        self.features = features or [sam.encode(each) for each in tqdm(pictures, desc=f"{name}: encode", leave=False)]
+
+    def later(self) -> Clip:
+        """The same from one frame later on."""
+        return Clip(self.sam, self.name, self.pictures[1:], self.truth[1:], self.features[1:])
+
+    def track(self, variant: Variant, first: LabelMap | None = None) -> tuple[list[LabelMap], float]:
+        """The masks of all frames, and the seconds a frame and object that finding them took, without encoding."""
+        method: str | Callable[[Sam], Any] = variant if isinstance(variant, str) else partial(_appearance, variant)
+        given = self.truth[0] if first is None else first
+        tracker = Tracker(self.sam, self.pictures[0], given, method=method, features=self.features[0])
+        started = time.perf_counter()
+        frames = list(zip(self.pictures, self.features, strict=True))[1:]
+        found = [tracker.step(picture, features=features).label_map for picture, features in frames]
+        seconds = (time.perf_counter() - started) / max(1, len(frames) * len(tracker.object_ids))
+        return [tracker.first_result.label_map, *found], seconds
+
+    def score(self, found: Sequence[LabelMap]) -> tuple[float, float]:
+        """J and F as DAVIS counts them: the mean over objects, without the first and the last frame."""
+        j, f = [], []
+        for i in ids_in(self.truth[0]):
+            masks = [(a == i, b == i) for a, b in zip(found, self.truth, strict=True)][1:-1]
+            j.append(statistics.fmean(region_similarity(*pair) for pair in masks))
+            f.append(statistics.fmean(contour_accuracy(*pair) for pair in masks))
+        return statistics.fmean(j), statistics.fmean(f)
+
+
+def _appearance(settings: Settings, sam: Sam) -> AppearanceTracking:
+    return AppearanceTracking(sam, settings)
+
+
+def _load(sam: Sam, sequence: DavisSequence) -> Clip:
+    pictures = [np.array(Image.open(path).convert("RGB")) for path in sequence.pictures]
+    truth = [sequence.read_annotation(number) for number in range(len(pictures))]
+    return Clip(sam, sequence.name, pictures, [np.where(each == 255, 0, each).astype(np.uint8) for each in truth])
+
+
+def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for sequence in open_chosen(options).sequences:
+        clip = _load(sam, sequence)
+        for name in options.variants:
+            found, seconds = clip.track(VARIANTS[name])
+            j, f = clip.score(found)
+            figures.setdefault(name, {})[clip.name] = {"J": j, "F": f, "J&F": (j + f) / 2, "seconds": seconds}
+            tqdm.write(f"| {clip.name} | {name} | {j:.3f} | {f:.3f} | {(j + f) / 2:.3f} | {1000 * seconds:.0f} ms |")
+    print("\n| | " + " | ".join(figures[options.variants[0]]) + " | mean | ms a frame and object |")
+    for name, row in figures.items():
+        cells = [f"{each['J&F']:.3f}" for each in row.values()]
+        mean = statistics.fmean(each["J&F"] for each in row.values())
+        spent = statistics.median(each["seconds"] for each in row.values())
+        print(f"| {name} | " + " | ".join(cells) + f" | {mean:.3f} | {1000 * spent:.0f} |")
+    return figures
+
+
+def _spread(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for sequence in open_chosen(options).sequences:
+        clip = _load(sam, sequence)
+        noisy = Clip(sam, clip.name, [_as_jpeg(each) for each in clip.pictures], clip.truth)
+        runs = {
+            "as given": (clip, None),
+            **{f"mask {pixels:+d} px": (clip, _grown(clip.truth[0], pixels)) for pixels in (1, 2, -1, -2)},
+            "JPEG 60": (noisy, None),
+            "a frame later": (clip.later(), None),
+        }
+        row = {}
+        for name, (each, first) in runs.items():
+            row[name] = statistics.fmean(each.score(each.track(Settings(), first)[0]))
+        figures[clip.name] = row
+        listed = " | ".join(f"{value:.3f}" for value in row.values())
+        tqdm.write(f"| {clip.name} | {listed} | {statistics.pstdev(row.values()):.3f} |")
+    return figures
+
+
+def _grown(label_map: LabelMap, pixels: int) -> LabelMap:
+    """Every object dilated, over what is background, or eroded by some pixels; one that would vanish stays."""
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(pixels) + 1,) * 2)
+    grown = np.zeros_like(label_map)
+    for i in ids_in(label_map):
+        mask = (label_map == i).astype(np.uint8)
+        changed = cv2.dilate(mask, disk) & (label_map == 0) | mask if pixels > 0 else cv2.erode(mask, disk)
+        grown[(changed if changed.any() else mask) > 0] = i
+    return grown
+
+
+def _as_jpeg(picture: Picture) -> Picture:
+    coded = io.BytesIO()
+    Image.fromarray(picture).save(coded, "JPEG", quality=60)
+    return np.array(Image.open(coded))
+
+
+def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
+    total = dict.fromkeys(("away", "empty", "returns", "found again", "there", "missed"), 0)
+    for seed in options.seeds:
+        scene = DemoScene(objects=3 + seed % 3, frames=72, seed=seed)
+        frames = [scene.render(index) for index in range(len(scene))]
+        clip = Clip(sam, f"demo clip {seed}", [image for image, _ in frames], [truth for _, truth in frames])
+        found, _ = clip.track(Settings())
+        counts = _count_presence(clip.truth, found)
+        print(f"{clip.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+        total = {name: total[name] + counts[name] for name in total}
+    print(
+        f"of {total['away']} frames without an object {total['empty']} are empty; of {total['returns']} returns "
+        f"{total['found again']} are noticed within {_AGAIN_WITHIN} frames; of {total['there']} frames with an object "
+        f"{total['missed']} are empty"
+    )
+    return dict(total)
+
+
+def _count_presence(truth: Sequence[LabelMap], found: Sequence[LabelMap]) -> dict[str, int]:
+    counts = dict.fromkeys(("away", "empty", "returns", "found again", "there", "missed"), 0)
+    for i in ids_in(truth[0]):
+        there = [bool((each == i).any()) for each in truth]
+        for index in range(1, len(truth)):
+            seen = bool((found[index] == i).any())
+            counts["there" if there[index] else "away"] += 1
+            counts["missed"] += there[index] and not seen
+            counts["empty"] += not there[index] and not seen
+            if there[index] and not there[index - 1]:
+                soon = range(index, min(len(truth), index + _AGAIN_WITHIN + 1))
+                again = any(region_similarity(found[k] == i, truth[k] == i) > _FOUND_AGAIN for k in soon)
+                counts["returns"] += 1
+                counts["found again"] += again
+    return counts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
