@@ -14,7 +14,7 @@ class Settings:
         bandwidth: of its kernel, exp(-|x - y|² / (2 × bandwidth)); unit features are at most 2 apart.
         colour_weight: of the squared difference of colours, 0 to 1 each, beside that of unit features.
         noise: the variance of a cell's coverage that the classifier leaves unexplained: the ridge.
-        first_share: the weight of the first frame in what is learned, beside all later ones.
+        first_share: the weight of the first frame in what is learned: as much as that of all later ones.
         rate: the share of a new frame in the average of the later ones, at the most; 0: nothing is learned later.
         now_share: how far this frame's own levels of the scores count beside those of the frames before.
         most_sam: the limit of SAM's log-odds.
@@ -38,7 +38,7 @@ class Settings:
     bandwidth: float = 0.5
     colour_weight: float = 2.0
     noise: float = 0.1
-    first_share: float = 0.6
+    first_share: float = 0.5
     rate: float = 0.1
     now_share: float = 0.5
     most_sam: float = 6.0
