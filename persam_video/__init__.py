@@ -1,4 +1,4 @@
-"""Track the objects of a video from a mask of its first frame: Segment Anything, personalised by PerSAM-F.
+"""Track the objects of a video from a mask of its first frame: Segment Anything, personalised.
 
     from persam_video import track
     for result in track("video.mp4", first_mask="ann.png"):

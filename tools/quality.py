@@ -30,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 from demo_scene import DemoScene
 from PIL import Image
-from tqdm import tqdm
 
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.tracking import AppearanceTracking
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             each.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
         add_model_options(each)
         each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
-        each.add_argument("--quiet", action="store_true", help="no bars")
+        each.add_argument("--quiet", action="store_true", help="no bar while downloading weights")
     options = parser.parse_args(arguments)
     return run(PROGRAM, lambda: _measure(options))
 
@@ -111,7 +110,7 @@ class Clip:
         features: list[Features] | None = None,
     ) -> None:
         self.sam, self.name, self.pictures, self.truth = sam, name, pictures, truth
-        self.features = features or [sam.encode(each) for each in tqdm(pictures, desc=f"{name}: encode", leave=False)]
+        self.features = features or [sam.encode(each) for each in pictures]
 
     def later(self) -> Clip:
         """The same from one frame later on."""
@@ -156,7 +155,10 @@ def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
             found, seconds = clip.track(VARIANTS[name])
             j, f = clip.score(found)
             figures.setdefault(name, {})[clip.name] = {"J": j, "F": f, "J&F": (j + f) / 2, "seconds": seconds}
-            tqdm.write(f"| {clip.name} | {name} | {j:.3f} | {f:.3f} | {(j + f) / 2:.3f} | {1000 * seconds:.0f} ms |")
+            print(
+                f"| {clip.name} | {name} | {j:.3f} | {f:.3f} | {(j + f) / 2:.3f} | {1000 * seconds:.0f} ms |",
+                flush=True,
+            )
     print("\n| | " + " | ".join(figures[options.variants[0]]) + " | mean | ms a frame and object |")
     for name, row in figures.items():
         cells = [f"{each['J&F']:.3f}" for each in row.values()]
@@ -182,7 +184,7 @@ def _spread(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
             row[name] = statistics.fmean(each.score(each.track(Settings(), first)[0]))
         figures[clip.name] = row
         listed = " | ".join(f"{value:.3f}" for value in row.values())
-        tqdm.write(f"| {clip.name} | {listed} | {statistics.pstdev(row.values()):.3f} |")
+        print(f"| {clip.name} | {listed} | {statistics.pstdev(row.values()):.3f} |", flush=True)
     return figures
 
 

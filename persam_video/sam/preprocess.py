@@ -36,8 +36,8 @@ class Geometry:
 
     def grid(self, size: int) -> tuple[int, int]:
         """Rows and columns of a grid that has ``size`` cells along the longer side, a multiple of `FEATURE_SIZE`."""
-        side, multiple = self.longer_side, size // FEATURE_SIZE
-        return tuple(-(-each * FEATURE_SIZE // side) * multiple for each in (self.height, self.width))  # type: ignore[return-value]
+        rows, columns = (-(-each * FEATURE_SIZE // self.longer_side) for each in (self.height, self.width))
+        return rows * (size // FEATURE_SIZE), columns * (size // FEATURE_SIZE)
 
     def input_size(self) -> tuple[int, int]:
         """Rows and columns of the resized frame, rounded as SAM does."""
