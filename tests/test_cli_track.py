@@ -69,6 +69,18 @@ class TestDemo:
             j = np.mean([region_similarity(m == i, t == i) for m, t in zip(masks, truths, strict=True)])
             assert j >= 0.85, f"object {i}: {j:.3f}"
 
+    def test_an_object_that_is_away_has_no_mask_and_is_found_again(self, demo: Run, demo_scene: DemoScene) -> None:
+        """One is hidden for some frames, another leaves the picture."""
+        truths = [demo_scene.label_map(i) for i in range(72)]
+        masks = [read_palette_png(demo.masks / f"{i:05d}.png") for i in range(72)]
+        away = [(i, k) for k in (1, 2, 3) for i in range(72) if not (truths[i] == k).any()]
+        assert len(away) >= 10
+        assert np.mean([not (masks[i] == k).any() for i, k in away]) >= 0.95
+        for i, k in away:
+            if i < 71 and (truths[i + 1] == k).any():
+                soon = [region_similarity(masks[n] == k, truths[n] == k) for n in range(i + 1, i + 7)]
+                assert max(soon) > 0.5, f"object {k} is back in frame {i + 1}"
+
     def test_the_masks_are_daviss(self, demo: Run) -> None:
         names = sorted(p.name for p in demo.masks.iterdir())
         assert names == [f"{i:05d}.png" for i in range(72)]
@@ -172,6 +184,10 @@ class TestBadInput:
     def test_unknown_model(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["clip.mp4", "--first-mask", "ann.png", "--model", "vit_x"]
         self.refused(here, capsys, arguments, "vit_x", "vit_t", "vit_h")
+
+    def test_unknown_method(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["clip.mp4", "--first-mask", "ann.png", "--method", "xmem"]
+        self.refused(here, capsys, arguments, "xmem", "appearance", "persam-f")
 
     def test_no_arguments(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.refused(here, capsys, [], "VIDEO", "--first-mask")

@@ -3,7 +3,7 @@ when they are away.
 
     python tools/quality.py table    --davis ROOT [--sequences NAME ...] [--variants NAME ...]
     python tools/quality.py spread   --davis ROOT [--sequences NAME ...]
-    python tools/quality.py presence [--seeds N ...]
+    python tools/quality.py presence [--seeds N ...] [--pictures DIR]
 
 ``table``: J, F and J&F of every sequence by each method, and by the default method with one ingredient left out or
 changed. Every frame is encoded once for all of them. ``spread``: the default method's J&F with the first mask dilated
@@ -38,6 +38,7 @@ from persam_video.cli.davis import add_dataset_options, open_chosen
 from persam_video.davis.dataset import DavisSequence
 from persam_video.davis.metrics import contour_accuracy, region_similarity
 from persam_video.frame import LabelMap, ids_in
+from persam_video.masks.overlay import draw_overlay
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.tracker import Tracker
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each = commands.add_parser(name)
         each.set_defaults(command=command)
         if name == "presence":
+            each.add_argument("--pictures", metavar="DIR", type=Path, help="save each clip's median and worst frame")
             each.add_argument(
                 "--seeds", type=int, nargs="+", default=[0, 1, 2, 3], help="of the clips; default: 0 to 3"
             )
@@ -213,6 +215,8 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         clip = Clip(sam, f"demo clip {seed}", [image for image, _ in frames], [truth for _, truth in frames])
         found, _ = clip.track(Settings())
         counts = _count_presence(clip.truth, found)
+        if options.pictures is not None:
+            _save_pictures(clip, found, options.pictures)
         print(f"{clip.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         total = {name: total[name] + counts[name] for name in total}
     print(
@@ -221,6 +225,20 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         f"{total['missed']} are empty"
     )
     return dict(total)
+
+
+def _save_pictures(clip: Clip, found: Sequence[LabelMap], folder: Path) -> None:
+    """The frames with the median and the lowest mean J: the truth at the left, what was found at the right."""
+    ids = ids_in(clip.truth[0])
+    scores = [
+        statistics.fmean(region_similarity(a == i, b == i) for i in ids) for a, b in zip(found, clip.truth, strict=True)
+    ]
+    order = sorted(range(1, len(scores)), key=lambda index: scores[index])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, index in (("worst", order[0]), ("median", order[len(order) // 2])):
+        both = [draw_overlay(clip.pictures[index], each[index], object_ids=ids) for each in (clip.truth, found)]
+        path = folder / f"{clip.name.replace(' ', '-')}-{name}.jpg"
+        Image.fromarray(np.hstack(both)).reduce(2).save(path, quality=85)
 
 
 def _count_presence(truth: Sequence[LabelMap], found: Sequence[LabelMap]) -> dict[str, int]:
