@@ -114,7 +114,7 @@ class TestKernelRidge:
         changed = torch.zeros(200, 1)
         changed[50:100] = 1  # the object has turned, and shows what was only around it before
         for _ in range(60):
-            classifier.learn(lifted, changed, torch.ones(200), 0.1)
+            classifier.learn(lifted, changed, torch.ones(200), torch.tensor(0.1))
         scores = classifier.scores(lifted)
         assert scores[50:100].mean() == pytest.approx(1 - Settings().first_share, abs=0.05)
         assert scores[:50].mean() == pytest.approx(Settings().first_share, abs=0.05)

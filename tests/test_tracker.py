@@ -190,7 +190,7 @@ class TestWork:
         sam = ColourSam()
         track(SQUARES, 4, sam)
         assert sam.encoded == 4 + 1  # the first one is encoded a second time, mirrored
-        assert sam.batches == [3] * (2 * 3)  # two decodes a frame
+        assert sam.batches == [3] * 3  # one decode a frame
 
     def test_persam_f_decodes_three_times_a_frame(self) -> None:
         sam = ColourSam()

@@ -25,9 +25,10 @@ def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
     geometry = features.geometry
     rows, columns = geometry.grid(FEATURE_SIZE)
     side = geometry.longer_side
-    pixels = torch.from_numpy(image.copy()).to(unit.device).permute(2, 0, 1)[None].float() / 255
+    # On the CPU, as not every device pools to any size.
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
     reached = (-(-rows * side // FEATURE_SIZE), -(-columns * side // FEATURE_SIZE))  # pixels that the cells cover
     pixels = F.pad(pixels, (0, reached[1] - image.shape[1], 0, reached[0] - image.shape[0]), mode="replicate")
     mean, square = (F.adaptive_avg_pool2d(each, (rows, columns))[0] for each in (pixels, pixels * pixels))
     deviation = (square - mean * mean).clamp(min=0).sqrt()
-    return unit, torch.cat((mean, deviation)).flatten(1).T
+    return unit, torch.cat((mean, deviation)).flatten(1).T.to(unit.device)

@@ -3,7 +3,8 @@
 A score is an expected coverage, but how high it is inside an object differs from object to object and drifts with the
 video. What counts is where it lies between what it is inside and what it is around the object, in units of how much it
 scatters (a linear discriminant). Where a video begins, that is measured on the mirrored first frame: the classifier
-has not seen it, so its scores there are honest, as those of the first frame itself are not.
+has not seen it, so its scores there are honest, as those of the first frame itself are not. There all that is not the
+object counts as its surroundings, later only what is near.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Tensor
 
 _LEAST_SCATTER = 0.05
 """Of the distance between inside and outside: nothing is told apart more finely."""
+_LEAST = 1e-3
+"""No distance is less, of scores that are 0 to 1."""
 _LEAST_DISTANCE = 0.25
 """Of the distance in the first frame: an object never counts as less distinct from its surroundings."""
 
@@ -39,7 +42,7 @@ class Levels:
         """
         means, scatters = [], []
         for weights in (inside, outside):
-            share = weights / weights.sum(dim=(1, 2), keepdim=True).clamp(min=1e-3)
+            share = weights / weights.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
             mean = (scores * share).sum(dim=(1, 2))
             means.append(mean)
             scatters.append(((scores - mean[:, None, None]).square() * share).sum(dim=(1, 2)).sqrt())
@@ -56,7 +59,8 @@ class Levels:
 
     def at_least(self, first: Levels) -> Levels:
         """With the inside a quarter of its first distance above the outside, or more."""
-        floor = self.outside + _LEAST_DISTANCE * (first.inside - first.outside)
+        distance = (_LEAST_DISTANCE * (first.inside - first.outside)).clamp(min=_LEAST)
+        floor = self.outside + distance
         return Levels(torch.maximum(self.inside, floor), self.outside, self.inside_scatter, self.outside_scatter)
 
     def position(self, scores: Tensor) -> Tensor:

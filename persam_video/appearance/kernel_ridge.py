@@ -60,16 +60,16 @@ class KernelRidge:
         """
         return lifted @ self._weights + self._mean
 
-    def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: float) -> None:
+    def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> None:
         """Take a later frame into the exponential average.
 
         Args:
             lifted: from `lift`, n×landmarks.
             coverage: float, n×N, 0 to 1: how much of each cell was found to be each object's.
             weights: float, n: how far each cell is to be trusted.
-            rate: 0 to 1: the share of this frame in the average.
+            rate: float, scalar, 0 to 1: the share of this frame in the average; of 0 nothing changes.
         """
-        weighted = (lifted * weights[:, None]).T
+        weighted = (lifted * (weights / weights.amax().clamp(min=1e-6))[:, None]).T
         gram, targets = self._later
         self._later = (
             torch.lerp(gram, weighted @ lifted, rate),

@@ -2,8 +2,8 @@
 
 SAM knows where things end but not which thing is meant; the classifier knows which but only coarsely where; the flow
 carries what was found before, with its mistakes. All three give log-odds for every place, which are added, each within
-a limit, so that two can overrule one. SAM is prompted with what the other two say, and once more with the sum; the sum
-is what the next frame starts from.
+a limit, so that none decides alone against a clear word of another. SAM is prompted with what the other two say; the
+sum is what the next frame starts from.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
-from persam_video.composition import NEVER, exclusive
+from persam_video.composition import NEVER, compose, exclusive
 from persam_video.frame import Frame
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
+from persam_video.persam.target import most_covered
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import POSITIVE, Prompts
 from persam_video.sam.models import Sam
@@ -70,7 +71,7 @@ class AppearanceTracking:
         """
         device = features.tensor.device
         coverage = to_grid(masks, FEATURE_SIZE).to(device)
-        counts = to_grid(ignored[None], FEATURE_SIZE)[0].to(device) < 0.5
+        counts = (to_grid(ignored[None], FEATURE_SIZE)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
         classifier = KernelRidge(
             *describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten(), self._settings
         )
@@ -80,13 +81,15 @@ class AppearanceTracking:
         self._levels = levels if self._levels is None else self._levels.join(levels)
         self._first_levels = levels if self._first_levels is None else self._first_levels.join(levels)
         found = to_grid(masks, LOW_RES_SIZE).to(device)
+        found = torch.where(most_covered(found), found.clamp(min=0.75), found)  # also what is smaller than a cell
         self._areas = torch.cat((self._areas.to(device), found.sum(dim=(1, 2))))
         self._absent = torch.cat((self._absent.to(device), torch.zeros(len(masks), dtype=torch.bool, device=device)))
         if self._motion is None:
             self._motion = Motion(frame.image)
             self._found = found.clamp(NEVER, 1 - NEVER)
         else:
-            self._found = torch.cat((self._found, found.clamp(NEVER, 1 - NEVER)))
+            others = self._found * (1 - found.sum(dim=0)).clamp(min=0)  # they are not where these are
+            self._found = torch.cat((others, found)).clamp(NEVER, 1 - NEVER)
 
     def _mirrored_levels(self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor) -> Levels:
         """What the classifier says of the objects in the same frame mirrored, which it has not seen."""
@@ -123,8 +126,7 @@ class AppearanceTracking:
         prior = appearance + torch.where(absent, 0, motion)
 
         logits, expected = self._segment(features, prior)
-        found = exclusive(logits)
-        likeness = self._remember(scores, lifted, carried, around, found, expected)
+        likeness = self._remember(scores, lifted, carried, around, logits, expected)
         logits = torch.where(self._absent[:, None, None], _NOWHERE, logits)
         return logits, torch.where(self._absent, 0, expected * likeness)
 
@@ -151,16 +153,15 @@ class AppearanceTracking:
         logits = prior
         expected = prior.new_zeros(len(prior))
         for _ in range(self._settings.decodes):
-            found = exclusive(logits)
-            answer = self._sam.decode(features, self._prompts(features, found))
+            answer = self._sam.decode(features, self._prompts(features, logits))
             # SAM's three masks are of the whole, the part and the subpart: their mean is none of them, but steady.
             logits = answer.logits.mean(dim=1).clamp(-self._settings.most_sam, self._settings.most_sam) + prior
             expected = answer.scores.amax(dim=1).clamp(0, 1)
         return logits, expected
 
-    def _prompts(self, features: Features, found: Tensor) -> Prompts:
-        masks = found > 0.5
-        boxes, has_box = boxes_of(masks)
+    def _prompts(self, features: Features, logits: Tensor) -> Prompts:
+        found = exclusive(logits)
+        boxes, has_box = boxes_of(owned(logits))
         radii = (self._areas.sqrt() / 4).long()
         points = densest_cells(found, radii)
         return Prompts(
@@ -177,7 +178,7 @@ class AppearanceTracking:
         lifted: Sequence[Tensor],
         carried: Tensor,
         around: Tensor,
-        found: Tensor,
+        logits: Tensor,
         expected: Tensor,
     ) -> Tensor:
         """Decide what is absent, and learn from what is not.
@@ -185,29 +186,36 @@ class AppearanceTracking:
         Returns:
             how far each object looks as it should, float, N, 0 to 1.
         """
-        assert self._levels is not None
+        assert self._levels is not None and self._first_levels is not None
         settings = self._settings
         size = scores.shape[1:]
-        masks = found > 0.5
+        found, masks = exclusive(logits), owned(logits)
         areas = masks.sum(dim=(1, 2)).float()
         inside = pool(masks.float(), size)
         mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
-        position = torch.where(areas > 0, self._levels.position(mean), -1)
+        position = torch.where(areas > 0, self._levels.at_least(self._first_levels).position(mean), -1)
         self._absent = torch.where(self._absent, position < settings.found, position < settings.lost)
         present = ~self._absent
         before = carried > 0.5
         stable = (masks & before).sum(dim=(1, 2)) / (masks | before).sum(dim=(1, 2)).clamp(min=1)
         trust = torch.where(present, stable * expected, 0)
-        coverage = pool(found, size) * present[:, None, None]
+        shares = pool(found, size)
+        coverage = shares * present[:, None, None]  # what is thought absent is neither learned nor background
         for group, each in zip(self._groups, lifted, strict=True):
             mine, own = coverage[group.objects].flatten(1).T, trust[group.objects]
-            background = (1 - mine.sum(dim=1)).clamp(min=0)
-            group.classifier.learn(each, mine, mine @ own + background * own.mean(), settings.rate)
+            background = (1 - shares[group.objects].sum(dim=0).flatten()).clamp(min=0)
+            group.classifier.learn(each, mine, mine @ own + background * own.mean(), settings.rate * own.amax())
         now = Levels.measure(scores, coverage, pool(around * (1 - found), size))
         self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
         return position.clamp(0, 1)
+
+
+def owned(logits: Tensor) -> Tensor:
+    """The places that belong to each object (`compose`), bool, N×h×w."""
+    number = torch.arange(1, len(logits) + 1, device=logits.device)
+    return compose([logits]) == number[:, None, None]
 
 
 def pool(maps: Tensor, size: torch.Size) -> Tensor:

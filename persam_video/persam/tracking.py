@@ -19,7 +19,7 @@ from persam_video.persam.target import learn_embeddings, most_covered
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import Prompts
 from persam_video.sam.models import Sam
-from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+from persam_video.sam.preprocess import LOW_RES_SIZE, Geometry, to_grid
 
 
 class PersamFTracking:
@@ -36,6 +36,7 @@ class PersamFTracking:
         self._boxes = torch.empty(0, 4, device=device)
         self._has_box = torch.empty(0, dtype=torch.bool, device=device)
         self._scale_weights = torch.empty(0, 3, device=device)
+        self._geometry: Geometry | None = None  # of the frame that the boxes are of
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Learn what each object looks like, and which scale it is. See `Method.add`."""
@@ -46,6 +47,7 @@ class PersamFTracking:
         prompts = self._prompts(features, embeddings, boxes, has_box)
         counts = to_grid(ignored[None], LOW_RES_SIZE)[0].to(device) < 0.5
         scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
+        self._geometry = features.geometry
         self._embeddings = torch.cat((self._embeddings, embeddings))
         self._boxes = torch.cat((self._boxes, boxes))
         self._has_box = torch.cat((self._has_box, has_box))
@@ -53,7 +55,8 @@ class PersamFTracking:
 
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame. See `Method.find`."""
-        prompts = self._prompts(features, self._embeddings, self._boxes, self._has_box)
+        has_box = self._has_box & (features.geometry == self._geometry)
+        prompts = self._prompts(features, self._embeddings, self._boxes, has_box)
         answer = self._sam.decode(features, prompts)
         logits = weigh_scales(answer.logits, self._scale_weights)
         nothing = (logits <= 0).flatten(1).all(dim=1)
@@ -61,6 +64,7 @@ class PersamFTracking:
         logits, scores = refine(self._sam.decode, features, prompts, logits)
         owners = compose([logits])
         number = torch.arange(1, len(logits) + 1, device=logits.device)
+        self._geometry = features.geometry
         self._boxes, self._has_box = boxes_of(owners == number[:, None, None])
         return logits, scores
 
