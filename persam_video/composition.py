@@ -31,6 +31,12 @@ def compose(parts: Iterable[Tensor]) -> Tensor:
     return torch.as_tensor(owner)
 
 
+def owned(logits: Tensor) -> Tensor:
+    """The places that belong to each object (`compose`), bool, N×h×w."""
+    number = torch.arange(1, len(logits) + 1, device=logits.device)
+    return compose([logits]) == number[:, None, None]
+
+
 def exclusive(logits: Tensor) -> Tensor:
     """Probabilities of objects that exclude one another: the softmax of their log-odds and the background's 0.
 

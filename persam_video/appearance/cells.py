@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.frame import Image
+from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import FEATURE_SIZE
 
@@ -21,7 +22,7 @@ def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
         unit features, float, cells×256, and colours, float, cells×6: mean and standard deviation of red, green and
         blue over the cell, 0 to 1. Row by row of the features' grid.
     """
-    unit = F.normalize(features.tensor[0], dim=0).flatten(1).T
+    unit = unit_features(features).flatten(1).T
     geometry = features.geometry
     rows, columns = geometry.grid(FEATURE_SIZE)
     side = geometry.longer_side

@@ -22,7 +22,7 @@ from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
-from persam_video.composition import NEVER, compose, exclusive
+from persam_video.composition import NEVER, exclusive, owned
 from persam_video.frame import Frame
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
 from persam_video.persam.target import most_covered
@@ -210,12 +210,6 @@ class AppearanceTracking:
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
         return position.clamp(0, 1)
-
-
-def owned(logits: Tensor) -> Tensor:
-    """The places that belong to each object (`compose`), bool, N×h×w."""
-    number = torch.arange(1, len(logits) + 1, device=logits.device)
-    return compose([logits]) == number[:, None, None]
 
 
 def pool(maps: Tensor, size: torch.Size) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from persam_video.composition import compose
+from persam_video.composition import owned
 from persam_video.frame import Frame
 from persam_video.persam.location_prior import confidence_maps, location_prior
 from persam_video.persam.prompts import boxes_of, frame_prompts
@@ -62,10 +62,8 @@ class PersamFTracking:
         nothing = (logits <= 0).flatten(1).all(dim=1)
         logits = torch.where(nothing[:, None, None], answer.best()[0], logits)
         logits, scores = refine(self._sam.decode, features, prompts, logits)
-        owners = compose([logits])
-        number = torch.arange(1, len(logits) + 1, device=logits.device)
         self._geometry = features.geometry
-        self._boxes, self._has_box = boxes_of(owners == number[:, None, None])
+        self._boxes, self._has_box = boxes_of(owned(logits))
         return logits, scores
 
     @staticmethod
