@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from persam_video.appearance.windows import near, window_sums
+
 _LEAST_SCATTER = 0.05
 """Of the distance between inside and outside: nothing is told apart more finely."""
 _LEAST = 1e-3
@@ -80,3 +82,63 @@ class Levels:
 
     def _all(self) -> tuple[Tensor, ...]:
         return self.inside, self.outside, self.inside_scatter, self.outside_scatter
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Resemblance:
+    """How much a small part of the background may look like each of N objects: float, N×sizes, 0 to `_MOST`.
+
+    The smaller a place, the likelier it looks like an object by chance: a few cells of the right colour are no evidence
+    that an object is there, as many as it has are. How much that matters differs from object to object. These are
+    positions (`Levels.position`) of the best of all places of a size, beyond that of the best that is as large as the
+    object was given: what tells the object itself from nothing else cannot be asked of a part of it.
+    """
+
+    excess: Tensor
+
+    @classmethod
+    def measure(cls, scores: Tensor, levels: Levels, coverage: Tensor, background: Tensor) -> Resemblance:
+        """What the best square of each size scores.
+
+        Args:
+            scores: float, N×h×w.
+            levels: of the same frame.
+            coverage: float, N×h×w, 0 to 1: how much of each cell each object covers.
+            background: bool, h×w: what is no object.
+        """
+        one = torch.ones(1, dtype=torch.long, device=scores.device)
+        far = (background & ~near(~background[None], one)[0])[None].float()
+        best = []
+        for radius in range(_RADII):
+            squares = window_sums(far, one * radius)
+            means = window_sums(scores * far, radius * one.expand(len(scores))) / squares.clamp(min=1)
+            known = squares >= _KNOWN_SHARE * (2 * radius + 1) ** 2
+            highest = torch.where(known, means, -torch.inf).amax(dim=(1, 2))
+            best.append(levels.position(highest).clamp(-1, 10))
+        positions = torch.stack(best, dim=1)
+        own = _at_size(positions, coverage.sum(dim=(1, 2)))
+        return cls((positions - own[:, None]).clamp(0, _MOST))
+
+    def of_size(self, cells: Tensor) -> Tensor:
+        """What so many cells, float, N, may reach by chance: float, N."""
+        return _at_size(self.excess, cells)
+
+    def join(self, other: Resemblance) -> Resemblance:
+        """That of these objects, then of others."""
+        return Resemblance(torch.cat((self.excess, other.excess)))
+
+
+_RADII = 5
+"""Squares of 1, 3, … 9 cells a side: what is larger is as rare as the largest."""
+_KNOWN_SHARE = 0.9
+"""A square of which less is background tells nothing."""
+_MOST = 0.5
+"""However much else looks like it, an object that is nearly hidden can be believed."""
+
+
+def _at_size(table: Tensor, cells: Tensor) -> Tensor:
+    """Between the columns of a table by squares' sizes, float, N×`_RADII`, where there are so many cells, float, N."""
+    radius = ((cells.sqrt() - 1) / 2).clamp(0, _RADII - 1)
+    below = radius.long().clamp(max=_RADII - 2)
+    smaller, larger = (table.gather(1, (below + step)[:, None])[:, 0] for step in (0, 1))
+    return torch.lerp(smaller, larger, radius - below)

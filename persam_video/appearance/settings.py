@@ -29,9 +29,9 @@ class Settings:
         out_of_reach: the most that the classifier says beyond.
         box_margin: how far the box is grown on each side, in pixels of SAM's input (two cells).
         decodes: how often SAM is asked; a second time, with the sum, costs a third more and changes little.
-        lost: an object is absent when its mask's mean score is below this, where 0 is what is around it and 1 what it
-            is inside.
-        found: an absent object is back above this: likelier itself than what is around it.
+        lost: an object is absent when its mask's mean score is less than this share of the way from what so small a
+            place may reach by chance (`Resemblance`; 0 = as around the object) to what it is inside.
+        found: an absent object is back above this share: it has the whole frame to look alike in, not only its place.
     """
 
     landmarks: int = 512
@@ -52,4 +52,4 @@ class Settings:
     box_margin: float = 8.0
     decodes: int = 1
     lost: float = 0.3
-    found: float = 0.5
+    found: float = 0.6

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.appearance.cells import describe_cells
-from persam_video.appearance.evidence import Levels
+from persam_video.appearance.evidence import Levels, Resemblance
 from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.settings import Settings
@@ -61,6 +61,7 @@ class AppearanceTracking:
         self._absent = torch.empty(0, dtype=torch.bool)
         self._levels: Levels | None = None
         self._first_levels: Levels | None = None
+        self._resemblance: Resemblance | None = None
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Learn from a frame in which objects are given.
@@ -77,9 +78,10 @@ class AppearanceTracking:
         )
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
-        levels = self._mirrored_levels(frame, classifier, masks, ignored)
+        levels, resemblance = self._mirrored(frame, classifier, masks, ignored)
         self._levels = levels if self._levels is None else self._levels.join(levels)
         self._first_levels = levels if self._first_levels is None else self._first_levels.join(levels)
+        self._resemblance = resemblance if self._resemblance is None else self._resemblance.join(resemblance)
         found = to_grid(masks, LOW_RES_SIZE).to(device)
         found = torch.where(most_covered(found), found.clamp(min=0.75), found)  # also what is smaller than a cell
         self._areas = torch.cat((self._areas.to(device), found.sum(dim=(1, 2))))
@@ -91,15 +93,19 @@ class AppearanceTracking:
             others = self._found * (1 - found.sum(dim=0)).clamp(min=0)  # they are not where these are
             self._found = torch.cat((others, found)).clamp(NEVER, 1 - NEVER)
 
-    def _mirrored_levels(self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor) -> Levels:
+    def _mirrored(
+        self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
+    ) -> tuple[Levels, Resemblance]:
         """What the classifier says of the objects in the same frame mirrored, which it has not seen."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
         features = self._sam.encode(image)
         device = features.tensor.device
-        scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T
         coverage = to_grid(masks.flip(-1), FEATURE_SIZE).to(device)
         known = 1 - to_grid(ignored[None].flip(-1), FEATURE_SIZE).to(device)
-        return Levels.measure(scores.view_as(coverage), coverage, (known - coverage).clamp(min=0))
+        scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T.view_as(coverage)
+        levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
+        background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)
+        return levels, Resemblance.measure(scores, levels, coverage, background)
 
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
         """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1."""
@@ -186,7 +192,7 @@ class AppearanceTracking:
         Returns:
             how far each object looks as it should, float, N, 0 to 1.
         """
-        assert self._levels is not None and self._first_levels is not None
+        assert self._levels is not None and self._first_levels is not None and self._resemblance is not None
         settings = self._settings
         size = scores.shape[1:]
         found, masks = exclusive(logits), owned(logits)
@@ -194,7 +200,9 @@ class AppearanceTracking:
         inside = pool(masks.float(), size)
         mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
         position = torch.where(areas > 0, self._levels.at_least(self._first_levels).position(mean), -1)
-        self._absent = torch.where(self._absent, position < settings.found, position < settings.lost)
+        chance = self._resemblance.of_size(inside.sum(dim=(1, 2)))
+        share = torch.where(self._absent, settings.found, settings.lost)
+        self._absent = position < torch.lerp(chance, torch.ones_like(chance), share)
         present = ~self._absent
         before = carried > 0.5
         stable = (masks & before).sum(dim=(1, 2)) / (masks | before).sum(dim=(1, 2)).clamp(min=1)
