@@ -39,7 +39,6 @@ class TinyVitEncoder(nn.Module):
     """
 
     img_size = INPUT_SIZE
-    takes_any_size = True
 
     def __init__(self) -> None:
         super().__init__()

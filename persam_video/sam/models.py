@@ -39,6 +39,7 @@ class Sam:
         encode: a picture, RGB, uint8, H×W×3, to its `Features`.
         decode: `Features` and the `Prompts` of N objects to N×3 masks.
         checkpoint: the file that the weights are from; None for random ones.
+        exact_padding: whether frames are padded to a square before they are encoded.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Sam:
     encode: ImageEncoder
     decode: MaskDecoder
     checkpoint: Path | None = None
+    exact_padding: bool = False
 
 
 def load_sam(
@@ -113,6 +115,7 @@ def sam_from_network(
         encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype, exact_padding=exact_padding),
         decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
         checkpoint=checkpoint,
+        exact_padding=exact_padding,
     )
 
 

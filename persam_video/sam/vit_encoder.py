@@ -25,8 +25,6 @@ class VitEncoder(nn.Module):
             its parameters are shared, not copied.
     """
 
-    takes_any_size = True
-
     def __init__(self, encoder: ImageEncoderViT) -> None:
         super().__init__()
         self.img_size: int = encoder.img_size
