@@ -1,6 +1,9 @@
 """Measure this package against a plain way to do the same.
 
+    python tools/benchmark.py track [--objects 1 5] [--frames 60] [--repeat 5] [--json FILE]
     python tools/benchmark.py metrics --davis ROOT --results DIR [--sequences NAME …] [--repeat 5] [--json FILE]
+
+``track``: `persam-track` as a whole program against a loop over `segment_anything.SamPredictor` (`plain_tracker.py`).
 
 ``metrics``: the evaluation of a method's masks, from the files to the figures of every object, by
 `persam_video.davis.evaluation.evaluate` and by `plain_metrics.evaluate_plainly`.
@@ -21,9 +24,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import benchmark_tracking
 import cv2
 import numpy as np
 import PIL
+import torch
 from plain_metrics import Figures, evaluate_plainly
 from tqdm import tqdm
 
@@ -51,7 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Measure this package against a plain way to do the same.")
-    commands = parser.add_subparsers(required=True, metavar="metrics")
+    commands = parser.add_subparsers(required=True, metavar="track|metrics")
+    track = commands.add_parser("track", help="tracking a video: whole programs")
+    track.set_defaults(command=_track)
+    benchmark_tracking.add_options(track)
+    track.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
     metrics = commands.add_parser("metrics", help="J and F of masks: how fast, and whether the figures are the same")
     metrics.set_defaults(command=_metrics)
     add_dataset_options(metrics)
@@ -61,6 +70,15 @@ def _parser() -> Parser:
     metrics.add_argument("--threads", metavar="N", type=positive, help="of this package; default: one a core")
     metrics.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
     return parser
+
+
+def _track(options: argparse.Namespace) -> int:
+    figures = {**_circumstances(), "torch_threads": torch.get_num_threads(), **benchmark_tracking.measure(options)}
+    print(f"{figures['processor']}; torch {torch.__version__}, {figures['torch_threads']} threads; {figures['date']}")
+    benchmark_tracking.show(figures)
+    if options.json is not None:
+        write_whole(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    return 0
 
 
 def _metrics(options: argparse.Namespace) -> int:
@@ -145,6 +163,7 @@ def _circumstances() -> dict[str, Any]:
         "NumPy": np.__version__,
         "OpenCV": cv2.__version__,
         "Pillow": PIL.__version__,
+        "torch": torch.__version__,
     }
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     return {"date": now, "processor": processor_name(), "versions": versions}

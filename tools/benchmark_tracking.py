@@ -1,0 +1,134 @@
+"""`persam-track` as a whole program against `plain_tracker.py`, on demo clips: seconds, and their ratio."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from demo_scene import DemoScene
+from make_demo_clip import write_clip
+from plain_tracker import FIT_STEPS
+from tqdm import tqdm
+
+from persam_video.cli.common import add_model_options, load_model, positive
+from persam_video.errors import PersamError
+from persam_video.persam.prompts import centres_of_cells
+from persam_video.persam.scale_weights import fit_scale_weights
+from persam_video.sam.mask_decoder import POSITIVE, Prompts
+from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+
+_PLAIN = Path(__file__).with_name("plain_tracker.py")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `measure` looks at, but ``--json``."""
+    parser.add_argument("--objects", metavar="N", type=positive, nargs="+", default=[1, 5], help="default: 1 5")
+    parser.add_argument("--frames", metavar="N", type=positive, default=60, help="of each clip of 854×480; default: 60")
+    parser.add_argument("--repeat", metavar="N", type=positive, default=5, help="rounds; default: 5")
+    parser.add_argument("--fit-steps", metavar="N", type=positive, default=FIT_STEPS, help=f"default: {FIT_STEPS}")
+    add_model_options(parser)
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Each round runs both programs one after the other, for each number of objects."""
+    figures: dict[str, Any] = {"frames": options.frames, "rounds": options.repeat, "fit_steps": options.fit_steps}
+    rounds = tqdm(total=options.repeat * len(options.objects), desc="rounds", leave=False, disable=options.quiet)
+    with tempfile.TemporaryDirectory() as name, rounds:
+        for count in options.objects:
+            folder = Path(name) / str(count)
+            write_clip(folder, DemoScene(objects=count, frames=options.frames))
+            seconds: dict[str, list[float]] = {"plain": [], "persam-track": [], "plain fit": [], "fit": []}
+            for _ in range(options.repeat):
+                parts, whole = _run([sys.executable, str(_PLAIN), *_plain_options(options)], folder)
+                seconds["plain"].append(whole)
+                seconds["plain fit"].append(json.loads(parts)["fit"])
+                program = [sys.executable, "-m", "persam_video.cli.track", "--quiet"]
+                seconds["persam-track"].append(_run([*program, *_our_options(options)], folder)[1])
+                seconds["fit"].append(_fit(options, count))
+                rounds.update()
+            figures[f"{count} objects"] = {
+                "seconds": seconds,
+                "ratio": _ratio(seconds["plain"], seconds["persam-track"]),
+                "ratio of fitting": _ratio(seconds["plain fit"], seconds["fit"]),
+            }
+    if len(options.objects) > 1:
+        fewest, most = (figures[f"{count} objects"]["seconds"] for count in (options.objects[0], options.objects[-1]))
+        further = [
+            (more - less) / (options.objects[-1] - options.objects[0]) / less
+            for less, more in zip(fewest["persam-track"], most["persam-track"], strict=True)
+        ]
+        figures["share of a further object"] = statistics.median(further)
+    return figures
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures for a person."""
+    print(f"{figures['frames']} frames of 854×480; {figures['rounds']} rounds, medians")
+    print(f"the plain program fits the scale weights in {figures['fit_steps']} steps")
+    print(f"{'':<12} {'plain':>10} {'persam-track':>14} {'ratio':>8} {'plain fit':>11} {'fit':>8} {'ratio':>8}")
+    for name, each in figures.items():
+        if isinstance(each, dict) and "seconds" in each:
+            middle = {key: statistics.median(values) for key, values in each["seconds"].items()}
+            print(
+                f"{name:<12} {middle['plain']:>8.1f} s {middle['persam-track']:>12.1f} s {each['ratio']:>8.1f} "
+                f"{middle['plain fit']:>9.1f} s {middle['fit']:>6.2f} s {each['ratio of fitting']:>8.0f}"
+            )
+    if "share of a further object" in figures:
+        print(f"each further object: {100 * figures['share of a further object']:.1f} % of the program's time with one")
+
+
+def _plain_options(options: argparse.Namespace) -> list[str]:
+    checkpoint = ["--checkpoint", options.checkpoint] if options.checkpoint else []
+    return ["--model", options.model, "--fit-steps", str(options.fit_steps), *checkpoint]
+
+
+def _our_options(options: argparse.Namespace) -> list[str]:
+    names = ("method", "model", "checkpoint", "device", "precision")
+    given = [(name, getattr(options, name)) for name in names]
+    padding = ["--exact-padding"] if options.exact_padding else []
+    return [*(word for name, value in given if value is not None for word in (f"--{name}", value)), *padding]
+
+
+def _run(command: list[str], folder: Path) -> tuple[str, float]:
+    clip, first_mask = str(folder / "clip.mp4"), str(folder / "first_mask.png")
+    with tempfile.TemporaryDirectory(dir=folder) as masks:
+        whole = [*command, clip, "--first-mask", first_mask, "--masks", masks]
+        started = time.perf_counter()
+        done = subprocess.run(whole, stdout=subprocess.PIPE, text=True)
+        seconds = time.perf_counter() - started
+    if done.returncode:
+        raise PersamError(f"{' '.join(whole)}: failed with exit code {done.returncode}")
+    return done.stdout, seconds
+
+
+def _fit(options: argparse.Namespace, count: int) -> float:
+    """The seconds that `persam-f` takes to fit the scale weights of all objects, with the decode before."""
+    sam = load_model(options)
+    image, label_map = DemoScene(objects=count, frames=options.frames).render(0)
+    features = sam.encode(image)
+    masks = torch.stack([torch.from_numpy(label_map == i) for i in range(1, count + 1)])
+    targets = to_grid(masks, LOW_RES_SIZE).to(sam.device)
+    places = torch.stack([each.nonzero()[len(each.nonzero()) // 2].flip(0) for each in targets > 0.5])
+    prompts = Prompts(
+        points=centres_of_cells(places)[:, None],
+        labels=torch.full((count, 1), POSITIVE, device=sam.device),
+        boxes=torch.zeros(count, 4, device=sam.device),
+        has_box=torch.zeros(count, dtype=torch.bool, device=sam.device),
+    )
+    valid = torch.ones(targets.shape[1:], dtype=torch.bool, device=sam.device)
+    started = time.perf_counter()
+    fit_scale_weights(sam.decode(features, prompts).logits, targets, valid).cpu()
+    return time.perf_counter() - started
+
+
+def _ratio(slow: list[float], fast: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
