@@ -19,7 +19,7 @@ from demo_sprites import make_sprite  # noqa: E402
 
 from persam_video import Sam, Tracker  # noqa: E402
 from persam_video.appearance.cells import describe_cells  # noqa: E402
-from persam_video.appearance.evidence import Levels  # noqa: E402
+from persam_video.appearance.evidence import Levels, Resemblance  # noqa: E402
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots  # noqa: E402
 from persam_video.appearance.motion import Motion, carry  # noqa: E402
 from persam_video.appearance.settings import Settings  # noqa: E402
@@ -151,6 +151,42 @@ class TestLevels:
         first = Levels(*(torch.tensor([x]) for x in (0.9, 0.1, 0.1, 0.1)))
         now = Levels(*(torch.tensor([x]) for x in (0.2, 0.3, 0.1, 0.1)))
         assert now.at_least(first).inside.item() == pytest.approx(0.5)
+
+
+class TestResemblance:
+    def measured(self, *, size: int) -> Resemblance:
+        """Of an object of ``size``×``size`` cells that scores 1, on a background of which 2×2 cells score 0.8."""
+        coverage = torch.zeros(1, 40, 40)
+        coverage[0, 20 : 20 + size, 20 : 20 + size] = 1
+        scores = coverage.clone()
+        scores[0, 4:6, 4:6] = 0.8
+        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
+        return Resemblance.measure(scores, levels, coverage, coverage[0] == 0)
+
+    def test_the_smaller_a_place_the_more_it_may_reach_by_chance(self) -> None:
+        chance = [float(self.measured(size=9).of_size(torch.tensor([float(cells)]))) for cells in (1, 9, 25, 81, 400)]
+        assert chance == sorted(chance, reverse=True)
+        assert chance[0] == pytest.approx(0.5)  # the limit
+        assert chance[1] == pytest.approx(0.8 * 4 / 9 - 0.8 * 4 / 81, abs=1e-5)
+        assert chance[-2:] == [0, 0]
+
+    def test_of_a_small_object_no_more_is_asked_than_it_has(self) -> None:
+        assert float(self.measured(size=1).of_size(torch.tensor([1.0]))) == 0
+
+    def test_what_touches_an_object_does_not_count(self) -> None:
+        coverage = torch.zeros(1, 20, 20)
+        coverage[0, :10] = 1
+        scores = torch.zeros(1, 20, 20)
+        scores[0, :11] = 1  # one row beyond it: features see their surroundings
+        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
+        measured = Resemblance.measure(scores, levels, coverage, coverage[0] == 0)
+        assert float(measured.of_size(torch.tensor([1.0]))) == 0
+
+    def test_a_frame_that_is_all_object(self) -> None:
+        coverage = torch.ones(1, 20, 20)
+        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
+        measured = Resemblance.measure(coverage, levels, coverage, coverage[0] == 0)
+        assert float(measured.of_size(torch.tensor([3.0]))) == 0
 
 
 class TestMotion:
