@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from demo_landscape import over  # noqa: E402
+from demo_scene import DemoScene  # noqa: E402
 from demo_sprites import make_sprite  # noqa: E402
 
 from persam_video import Sam, Tracker  # noqa: E402
@@ -25,6 +26,7 @@ from persam_video.appearance.motion import Motion, carry  # noqa: E402
 from persam_video.appearance.settings import Settings  # noqa: E402
 from persam_video.appearance.windows import densest_cells, near, window_sums  # noqa: E402
 from persam_video.composition import exclusive  # noqa: E402
+from persam_video.davis.metrics import region_similarity  # noqa: E402
 from persam_video.sam.image_encoder import Features  # noqa: E402
 from persam_video.sam.preprocess import Geometry  # noqa: E402
 
@@ -253,3 +255,23 @@ def test_lookalikes_that_cross_keep_their_ids(sam: Sam) -> None:
         for object_id in (1, 2):
             mask, wanted = result.mask(object_id), truth == object_id
             assert (mask & wanted).sum() / (mask | wanted).sum() > 0.7, (index, object_id)
+
+
+def test_scores_estimate_the_iou(sam: Sam, demo_scene: DemoScene) -> None:
+    tracker = Tracker(sam, demo_scene.render(0)[0], demo_scene.label_map(0))
+    for index in (1, 2, 3):
+        image, truth = demo_scene.render(index)
+        result = tracker.step(image)
+        for i, score in result.scores.items():
+            assert score == pytest.approx(region_similarity(result.label_map == i, truth == i), abs=0.15)
+
+
+def test_a_mask_that_is_not_what_was_followed_scores_low(sam: Sam, demo_scene: DemoScene) -> None:
+    """The picture jumps by half its width: the toys are found or not, but nothing that is shown is certain."""
+    image, truth = demo_scene.render(0)
+    tracker = Tracker(sam, image, truth)
+    result = tracker.step(np.roll(image, 427, axis=1))
+    moved = np.roll(truth, 427, axis=1)
+    for i, score in result.scores.items():
+        iou = region_similarity(result.label_map == i, moved == i)
+        assert not result.visible[i] or score < iou + 0.2

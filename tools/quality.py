@@ -6,8 +6,9 @@ when they are away.
     python tools/quality.py presence [--seeds N ...] [--pictures DIR]
 
 ``table``: J, F and J&F of every sequence by each method, and by the default method with one ingredient left out or
-changed. Every frame is encoded once for all of them. ``spread``: the default method's J&F with the first mask dilated
-or eroded by 1 and 2 pixels, frames as JPEG of quality 60, and a start one frame later; and their standard deviation.
+changed, and how far the scores that it gives its masks are from their J. Every frame is encoded once for all of them.
+``spread``: the default method's J&F with the first mask dilated or eroded by 1 and 2 pixels, frames as JPEG of quality
+60, and a start one frame later; and their standard deviation.
 ``presence``: demo clips, whose truth is known: how many frames without an object have no mask of it, and how often an
 object is found again (J above 0.5) within 5 frames of its return.
 """
@@ -37,7 +38,7 @@ from persam_video.cli.common import Parser, add_model_options, load_model, run
 from persam_video.cli.davis import add_dataset_options, open_chosen
 from persam_video.davis.dataset import DavisSequence
 from persam_video.davis.metrics import contour_accuracy, region_similarity
-from persam_video.frame import LabelMap, ids_in
+from persam_video.frame import FrameResult, LabelMap, ids_in
 from persam_video.masks.overlay import draw_overlay
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -118,22 +119,32 @@ class Clip:
         """The same from one frame later on."""
         return Clip(self.sam, self.name, self.pictures[1:], self.truth[1:], self.features[1:])
 
-    def track(self, variant: Variant, first: LabelMap | None = None) -> tuple[list[LabelMap], float]:
-        """The masks of all frames, and the seconds a frame and object that finding them took, without encoding."""
+    def track(self, variant: Variant, first: LabelMap | None = None) -> tuple[list[FrameResult], float]:
+        """What is found in all frames, and the seconds a frame and object that it took, without encoding."""
         method: str | Callable[[Sam], Any] = variant if isinstance(variant, str) else partial(_appearance, variant)
         given = self.truth[0] if first is None else first
         tracker = Tracker(self.sam, self.pictures[0], given, method=method, features=self.features[0])
         started = time.perf_counter()
         frames = list(zip(self.pictures, self.features, strict=True))[1:]
-        found = [tracker.step(picture, features=features).label_map for picture, features in frames]
+        found = [tracker.step(picture, features=features) for picture, features in frames]
         seconds = (time.perf_counter() - started) / max(1, len(frames) * len(tracker.object_ids))
-        return [tracker.first_result.label_map, *found], seconds
+        return [tracker.first_result, *found], seconds
 
-    def score(self, found: Sequence[LabelMap]) -> tuple[float, float]:
+    def score_error(self, found: Sequence[FrameResult]) -> float:
+        """The mean distance of the scores from J, of the masks that are not empty, without the first frame."""
+        distances = [
+            abs(score - region_similarity(each.label_map == i, truth == i))
+            for each, truth in list(zip(found, self.truth, strict=True))[1:]
+            for i, score in each.scores.items()
+            if each.visible[i]
+        ]
+        return statistics.fmean(distances) if distances else 0.0
+
+    def score(self, found: Sequence[FrameResult]) -> tuple[float, float]:
         """J and F as DAVIS counts them: the mean over objects, without the first and the last frame."""
         j, f = [], []
         for i in ids_in(self.truth[0]):
-            masks = [(a == i, b == i) for a, b in zip(found, self.truth, strict=True)][1:-1]
+            masks = [(a.label_map == i, b == i) for a, b in zip(found, self.truth, strict=True)][1:-1]
             j.append(statistics.fmean(region_similarity(*pair) for pair in masks))
             f.append(statistics.fmean(contour_accuracy(*pair) for pair in masks))
         return statistics.fmean(j), statistics.fmean(f)
@@ -156,17 +167,17 @@ def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         for name in options.variants:
             found, seconds = clip.track(VARIANTS[name])
             j, f = clip.score(found)
-            figures.setdefault(name, {})[clip.name] = {"J": j, "F": f, "J&F": (j + f) / 2, "seconds": seconds}
-            print(
-                f"| {clip.name} | {name} | {j:.3f} | {f:.3f} | {(j + f) / 2:.3f} | {1000 * seconds:.0f} ms |",
-                flush=True,
-            )
-    print("\n| | " + " | ".join(figures[options.variants[0]]) + " | mean | ms a frame and object |")
+            row = {"J": j, "F": f, "J&F": (j + f) / 2, "score error": clip.score_error(found), "seconds": seconds}
+            figures.setdefault(name, {})[clip.name] = row
+            listed = " | ".join(f"{value:.3f}" for value in list(row.values())[:-1])
+            print(f"| {clip.name} | {name} | {listed} | {1000 * seconds:.0f} ms |", flush=True)
+    print("\n| | " + " | ".join(figures[options.variants[0]]) + " | mean | score error | ms a frame and object |")
     for name, row in figures.items():
         cells = [f"{each['J&F']:.3f}" for each in row.values()]
         mean = statistics.fmean(each["J&F"] for each in row.values())
         spent = statistics.median(each["seconds"] for each in row.values())
-        print(f"| {name} | " + " | ".join(cells) + f" | {mean:.3f} | {1000 * spent:.0f} |")
+        error = statistics.fmean(each["score error"] for each in row.values())
+        print(f"| {name} | " + " | ".join(cells) + f" | {mean:.3f} | {error:.3f} | {1000 * spent:.0f} |")
     return figures
 
 
@@ -214,9 +225,10 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         frames = [scene.render(index) for index in range(len(scene))]
         clip = Clip(sam, f"demo clip {seed}", [image for image, _ in frames], [truth for _, truth in frames])
         found, _ = clip.track(Settings())
-        counts = _count_presence(clip.truth, found)
+        label_maps = [each.label_map for each in found]
+        counts = _count_presence(clip.truth, label_maps)
         if options.pictures is not None:
-            _save_pictures(clip, found, options.pictures)
+            _save_pictures(clip, label_maps, options.pictures)
         print(f"{clip.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         total = {name: total[name] + counts[name] for name in total}
     print(

@@ -108,7 +108,12 @@ class AppearanceTracking:
         return levels, Resemblance.measure(scores, levels, coverage, background)
 
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
-        """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1."""
+        """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1.
+
+        A score estimates the IoU with the true mask, as the product of what each may doubt: the IoU that SAM expects,
+        how far the mask looks like the object, its overlap with what was carried from the frame before (if the object
+        was there), and how certain the sum of all is.
+        """
         assert self._motion is not None and self._levels is not None and self._first_levels is not None
         settings = self._settings
         cells = describe_cells(features, frame.image)
@@ -123,8 +128,8 @@ class AppearanceTracking:
         levels = self._present_levels(scores, carried, around)
 
         size = carried.shape[1:]
-        appearance = levels.log_odds(F.interpolate(scores[:, None], size=size, mode="bilinear")[:, 0])
-        appearance = appearance.clamp(-settings.least_appearance, settings.most_appearance)
+        evidence = levels.log_odds(F.interpolate(scores[:, None], size=size, mode="bilinear")[:, 0])
+        appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
         absent = self._absent[:, None, None]
         within = near(carried > 0.5, reach) | absent
         appearance = torch.where(within, appearance, appearance.clamp(max=settings.out_of_reach))
@@ -132,9 +137,15 @@ class AppearanceTracking:
         prior = appearance + torch.where(absent, 0, motion)
 
         logits, expected = self._segment(features, prior)
-        likeness = self._remember(scores, lifted, carried, around, logits, expected)
+        found, masks = exclusive(logits), owned(logits)
+        stable = _overlap(masks, carried > 0.5)
+        certain = _overlap(masks.float(), found)
+        alike = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
+        doubts = expected * certain * alike * torch.where(self._absent, 1, stable)
+
+        self._remember(scores, lifted, around, found, masks, stable * expected)
         logits = torch.where(self._absent[:, None, None], _NOWHERE, logits)
-        return logits, torch.where(self._absent, 0, expected * likeness)
+        return logits, torch.where(self._absent, 0, doubts)
 
     def _carried(self, frame: Frame, features: Features) -> Tensor:
         """The probabilities of the frame before, moved as the picture has moved."""
@@ -182,20 +193,15 @@ class AppearanceTracking:
         self,
         scores: Tensor,
         lifted: Sequence[Tensor],
-        carried: Tensor,
         around: Tensor,
-        logits: Tensor,
-        expected: Tensor,
-    ) -> Tensor:
-        """Decide what is absent, and learn from what is not.
-
-        Returns:
-            how far each object looks as it should, float, N, 0 to 1.
-        """
+        found: Tensor,
+        masks: Tensor,
+        trust: Tensor,
+    ) -> None:
+        """Decide what is absent, and learn from what is not, as far as it is to be trusted, float, N, 0 to 1."""
         assert self._levels is not None and self._first_levels is not None and self._resemblance is not None
         settings = self._settings
         size = scores.shape[1:]
-        found, masks = exclusive(logits), owned(logits)
         areas = masks.sum(dim=(1, 2)).float()
         inside = pool(masks.float(), size)
         mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
@@ -204,9 +210,7 @@ class AppearanceTracking:
         share = torch.where(self._absent, settings.found, settings.lost)
         self._absent = position < torch.lerp(chance, torch.ones_like(chance), share)
         present = ~self._absent
-        before = carried > 0.5
-        stable = (masks & before).sum(dim=(1, 2)) / (masks | before).sum(dim=(1, 2)).clamp(min=1)
-        trust = torch.where(present, stable * expected, 0)
+        trust = torch.where(present, trust, 0)
         shares = pool(found, size)
         coverage = shares * present[:, None, None]  # what is thought absent is neither learned nor background
         for group, each in zip(self._groups, lifted, strict=True):
@@ -217,7 +221,12 @@ class AppearanceTracking:
         self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
-        return position.clamp(0, 1)
+
+
+def _overlap(masks: Tensor, others: Tensor) -> Tensor:
+    """The intersection over the union of maps, float, 0 to 1, or bool, N×h×w: float, N; 0 of two that are empty."""
+    together = torch.minimum(masks, others).sum(dim=(1, 2))
+    return together / torch.maximum(masks, others).sum(dim=(1, 2)).clamp(min=1e-3)
 
 
 def pool(maps: Tensor, size: torch.Size) -> Tensor:
