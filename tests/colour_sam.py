@@ -21,6 +21,7 @@ class ColourSam:
     """Has what the tracker uses of `persam_video.Sam`."""
 
     model, device, dtype, checkpoint = "colours", torch.device("cpu"), torch.float32, None
+    size, exact_padding = INPUT_SIZE, False
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -18,7 +18,7 @@ from demo_landscape import over  # noqa: E402
 from demo_scene import DemoScene  # noqa: E402
 from demo_sprites import make_sprite  # noqa: E402
 
-from persam_video import Sam, Tracker  # noqa: E402
+from persam_video import Sam, Tracker, load_sam  # noqa: E402
 from persam_video.appearance.cells import describe_cells  # noqa: E402
 from persam_video.appearance.evidence import Levels, Resemblance  # noqa: E402
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots  # noqa: E402
@@ -275,3 +275,13 @@ def test_a_mask_that_is_not_what_was_followed_scores_low(sam: Sam, demo_scene: D
     for i, score in result.scores.items():
         iou = region_similarity(result.label_map == i, moved == i)
         assert not result.visible[i] or score < iou + 0.2
+
+
+@pytest.mark.parametrize("method", ["appearance", "persam-f"])
+def test_toys_are_followed_at_half_the_size(demo_scene: DemoScene, method: str) -> None:
+    half = load_sam("vit_t", device="cpu", size=512, progress=False)
+    tracker = Tracker(half, demo_scene.render(0)[0], demo_scene.label_map(0), method=method)
+    for index in (1, 2, 3):
+        image, truth = demo_scene.render(index)
+        found = tracker.step(image).label_map
+        assert all(region_similarity(found == i, truth == i) > 0.75 for i in (1, 2, 3))

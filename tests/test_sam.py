@@ -25,7 +25,7 @@ from persam_video.sam.models import (
     load_weights,
     sam_from_network,
 )
-from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
+from persam_video.sam.preprocess import SIZES, Geometry, to_frame, to_grid, to_input
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,16 @@ class TestEncode:
         predictor = SamPredictor(vit_t)
         predictor.set_image(square)
         torch.testing.assert_close(sam.encode(square).tensor, predictor.get_image_embedding(), atol=1e-4, rtol=0)
+
+    def test_a_smaller_size(self, sam: Sam, picture: np.ndarray) -> None:
+        half = load_sam("vit_t", device="cpu", size=512, progress=False)
+        assert half.size == 512
+        features = half.encode(picture)
+        assert features.tensor.shape == (1, 256, 18, 32)
+        whole = F.avg_pool2d(sam.encode(picture).tensor, 2)
+        assert F.cosine_similarity(features.tensor, whole).mean() > 0.5  # of the same places
+        with pytest.raises(InputError, match="size 600: the sizes are 512, 768, 1024"):
+            load_sam("vit_t", size=600)
 
     def test_bf16_is_close_to_fp32(self, sam: Sam, vit_t: torch.nn.Module, picture: np.ndarray) -> None:
         low = sam_from_network(vit_t, model="vit_t", device=torch.device("cpu"), dtype=torch.bfloat16)
@@ -248,14 +258,15 @@ class TestDevice:
 
 
 class TestGrids:
+    @pytest.mark.parametrize("side", SIZES)
     @pytest.mark.parametrize("size", [(480, 854), (1080, 1920), (854, 480), (31, 17), (256, 256)])
-    def test_a_mask_survives_the_way_to_the_grid_and_back(self, size: tuple[int, int]) -> None:
+    def test_a_mask_survives_the_way_to_the_grid_and_back(self, size: tuple[int, int], side: int) -> None:
         height, width = size
         mask = torch.zeros(1, height, width, dtype=torch.bool)
         mask[:, height // 4 : height // 4 * 3 + 1, width // 4 : width // 4 * 3 + 1] = True
-        back = to_frame(to_grid(mask, 256) - 0.5, Geometry(height, width)) > 0
+        back = to_frame(to_grid(mask, 256, side) - 0.5, Geometry(height, width, side)) > 0
         assert back.shape == mask.shape
-        cell = max(1, max(size) / 256)
+        cell = max(1, max(size) / (side / 4))
         wrong = (back != mask).sum().item()
         assert wrong <= 2 * cell * mask.sum().item() ** 0.5 * 4
 
@@ -282,4 +293,6 @@ class TestGrids:
         assert Geometry(*size).grid(64) == features
         assert Geometry(*size).grid(256) == low_res
         assert Geometry(*size[::-1]).grid(64) == features[::-1]
+        assert Geometry(*size, 512).grid(64) == (features[0] // 2, features[1] // 2)
+        assert Geometry(*size, 512).input_size()[1] == 512
         assert to_grid(torch.ones(2, *size, dtype=torch.bool), 256).shape == (2, *low_res)

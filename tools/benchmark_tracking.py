@@ -92,10 +92,10 @@ def _plain_options(options: argparse.Namespace) -> list[str]:
 
 
 def _our_options(options: argparse.Namespace) -> list[str]:
-    names = ("method", "model", "checkpoint", "device", "precision")
+    names = ("method", "model", "checkpoint", "device", "precision", "size")
     given = [(name, getattr(options, name)) for name in names]
     padding = ["--exact-padding"] if options.exact_padding else []
-    return [*(word for name, value in given if value is not None for word in (f"--{name}", value)), *padding]
+    return [*(word for name, value in given if value is not None for word in (f"--{name}", str(value))), *padding]
 
 
 def _run(command: list[str], folder: Path) -> tuple[str, float]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from persam_video.frame import Image
 from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.preprocess import FEATURE_SIZE
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE
 
 
 def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
@@ -25,10 +25,10 @@ def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
     unit = unit_features(features).flatten(1).T
     geometry = features.geometry
     rows, columns = geometry.grid(FEATURE_SIZE)
-    side = geometry.longer_side
+    side, cells = geometry.longer_side, FEATURE_SIZE * geometry.side // INPUT_SIZE  # both of the frame's longer side
     # On the CPU, as not every device pools to any size.
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-    reached = (-(-rows * side // FEATURE_SIZE), -(-columns * side // FEATURE_SIZE))  # pixels that the cells cover
+    reached = (-(-rows * side // cells), -(-columns * side // cells))  # pixels that the cells cover
     pixels = F.pad(pixels, (0, reached[1] - image.shape[1], 0, reached[0] - image.shape[0]), mode="replicate")
     mean, square = (F.adaptive_avg_pool2d(each, (rows, columns))[0] for each in (pixels, pixels * pixels))
     deviation = (square - mean * mean).clamp(min=0).sqrt()

@@ -71,8 +71,9 @@ class AppearanceTracking:
             ignored: bool, H×W: what is neither object nor background.
         """
         device = features.tensor.device
-        coverage = to_grid(masks, FEATURE_SIZE).to(device)
-        counts = (to_grid(ignored[None], FEATURE_SIZE)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
+        side = features.geometry.side
+        coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
+        counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
         classifier = KernelRidge(
             *describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten(), self._settings
         )
@@ -82,7 +83,7 @@ class AppearanceTracking:
         self._levels = levels if self._levels is None else self._levels.join(levels)
         self._first_levels = levels if self._first_levels is None else self._first_levels.join(levels)
         self._resemblance = resemblance if self._resemblance is None else self._resemblance.join(resemblance)
-        found = to_grid(masks, LOW_RES_SIZE).to(device)
+        found = to_grid(masks, LOW_RES_SIZE, side).to(device)
         found = torch.where(most_covered(found), found.clamp(min=0.75), found)  # also what is smaller than a cell
         self._areas = torch.cat((self._areas.to(device), found.sum(dim=(1, 2))))
         self._absent = torch.cat((self._absent.to(device), torch.zeros(len(masks), dtype=torch.bool, device=device)))
@@ -100,8 +101,9 @@ class AppearanceTracking:
         image = np.ascontiguousarray(frame.image[:, ::-1])
         features = self._sam.encode(image)
         device = features.tensor.device
-        coverage = to_grid(masks.flip(-1), FEATURE_SIZE).to(device)
-        known = 1 - to_grid(ignored[None].flip(-1), FEATURE_SIZE).to(device)
+        side = features.geometry.side
+        coverage = to_grid(masks.flip(-1), FEATURE_SIZE, side).to(device)
+        known = 1 - to_grid(ignored[None].flip(-1), FEATURE_SIZE, side).to(device)
         scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)

@@ -22,6 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
+SIZES = (512, 768, 1024)
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +43,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")
     parser.add_argument(
+        "--size",
+        type=int,
+        choices=SIZES,
+        default=SIZES[-1],
+        help="the longer side of frames as the encoder sees them: less is faster and coarser; default: %(default)s",
+    )
+    parser.add_argument(
         "--exact-padding",
         action="store_true",
         help="encode frames padded to a square, as SAM itself does: twice the work at 16:9",
@@ -57,6 +65,7 @@ def load_model(options: argparse.Namespace) -> Sam:
         checkpoint=options.checkpoint,
         device=options.device,
         precision=options.precision,
+        size=options.size,
         exact_padding=options.exact_padding,
         progress=not options.quiet,
     )

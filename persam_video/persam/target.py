@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.preprocess import FEATURE_SIZE, to_grid
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, to_grid
 
 
 def learn_embeddings(features: Features, masks: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def learn_embeddings(features: Features, masks: Tensor) -> Tensor:
     Returns:
         float, N×256, of unit length.
     """
-    cells = foreground_cells(masks).to(features.tensor.device)
+    cells = foreground_cells(masks, features.geometry.side).to(features.tensor.device)
     return torch.stack([embed(features.tensor[0][:, each]) for each in cells])
 
 
@@ -38,17 +38,18 @@ def embed(local_features: Tensor) -> Tensor:
     return F.normalize(local_features.mean(dim=1) + local_features.amax(dim=1), dim=0)
 
 
-def foreground_cells(masks: Tensor) -> Tensor:
+def foreground_cells(masks: Tensor, side: int = INPUT_SIZE) -> Tensor:
     """The cells of the feature grid that belong to each object: those it covers by half or more.
 
     An object too small or too thin for any gets the cell that it covers most.
 
     Args:
         masks: bool, N×H×W, in frame pixels.
+        side: of the frame's `Geometry`.
     Returns:
         bool, N×rows×columns of the features' grid.
     """
-    return most_covered(to_grid(masks, FEATURE_SIZE))
+    return most_covered(to_grid(masks, FEATURE_SIZE, side))
 
 
 def most_covered(coverage: Tensor) -> Tensor:

@@ -42,10 +42,10 @@ class PersamFTracking:
         """Learn what each object looks like, and which scale it is. See `Method.add`."""
         device = features.tensor.device
         embeddings = learn_embeddings(features, masks)
-        coverage = to_grid(masks, LOW_RES_SIZE).to(device)
+        coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(device)
         boxes, has_box = boxes_of(most_covered(coverage))
         prompts = self._prompts(features, embeddings, boxes, has_box)
-        counts = to_grid(ignored[None], LOW_RES_SIZE)[0].to(device) < 0.5
+        counts = to_grid(ignored[None], LOW_RES_SIZE, features.geometry.side)[0].to(device) < 0.5
         scale_weights = fit_scale_weights(self._sam.decode(features, prompts).logits, coverage, counts)
         self._geometry = features.geometry
         self._embeddings = torch.cat((self._embeddings, embeddings))

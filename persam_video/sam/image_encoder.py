@@ -79,26 +79,34 @@ class ImageEncoder:
         network: `TinyVitEncoder` or `VitEncoder`.
         device: where the network is.
         dtype: what it computes in.
-        exact_padding: pad every picture with zeros to SAM's square of 1024×1024, and crop the features to the grid.
+        size: what the longer side of every picture becomes, in pixels: one of `SIZES`.
+        exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
             They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
             the work at 16:9.
     """
 
     def __init__(
-        self, network: nn.Module, *, device: torch.device, dtype: torch.dtype, exact_padding: bool = False
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        size: int = INPUT_SIZE,
+        exact_padding: bool = False,
     ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
+        self._size = size
         self._exact_padding = exact_padding
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Features:
         """Encode one picture, RGB, uint8, H×W×3."""
-        geometry = Geometry(*image.shape[:2])
-        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device))
+        geometry = Geometry(image.shape[0], image.shape[1], self._size)
+        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device), self._size)
         if self._exact_padding:
-            pixels = F.pad(pixels, (0, INPUT_SIZE - pixels.shape[3], 0, INPUT_SIZE - pixels.shape[2]))
+            pixels = F.pad(pixels, (0, self._size - pixels.shape[3], 0, self._size - pixels.shape[2]))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_full = self._dtype == torch.float32
         with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):

@@ -19,7 +19,7 @@ from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import CHECKPOINTS, fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import ImageEncoder, TinyVitEncoder
 from persam_video.sam.mask_decoder import MaskDecoder
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD, SIZES
 from persam_video.sam.vit_encoder import VitEncoder
 
 MODELS = tuple(CHECKPOINTS)
@@ -39,6 +39,7 @@ class Sam:
         encode: a picture, RGB, uint8, H×W×3, to its `Features`.
         decode: `Features` and the `Prompts` of N objects to N×3 masks.
         checkpoint: the file that the weights are from; None for random ones.
+        size: what the longer side of every frame becomes before it is encoded, in pixels.
         exact_padding: whether frames are padded to a square before they are encoded.
     """
 
@@ -48,6 +49,7 @@ class Sam:
     encode: ImageEncoder
     decode: MaskDecoder
     checkpoint: Path | None = None
+    size: int = INPUT_SIZE
     exact_padding: bool = False
 
 
@@ -57,6 +59,7 @@ def load_sam(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    size: int = INPUT_SIZE,
     exact_padding: bool = False,
     progress: bool = True,
 ) -> Sam:
@@ -68,23 +71,33 @@ def load_sam(
             once into the user's cache.
         device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
         precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
+        size: what the longer side of every frame becomes before it is encoded: 1024 pixels as in SAM, or 768 or 512,
+            which is faster and coarser.
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does: its own
             features, for twice the work at 16:9.
         progress: show a bar on stderr while downloading.
     Raises:
-        InputError: no such model.
+        InputError: no such model or size.
         CheckpointError: the weights cannot be had or do not fit the model.
         DeviceError: the device or the precision is not available.
     """
     if model not in MODELS:
         raise InputError(f"unknown model {model!r}; the models are {', '.join(MODELS)}")
+    if size not in SIZES:
+        raise InputError(f"size {size}: the sizes are {', '.join(map(str, SIZES))}")
     chosen_device = choose_device(device)
     dtype = choose_dtype(precision, chosen_device)
     path = fetch_checkpoint(model, progress=progress) if checkpoint is None else Path(checkpoint)
     network = build_network(model)
     load_weights(network, load_state_dict(path), model=model, name=str(path))
     return sam_from_network(
-        network, model=model, device=chosen_device, dtype=dtype, exact_padding=exact_padding, checkpoint=path
+        network,
+        model=model,
+        device=chosen_device,
+        dtype=dtype,
+        size=size,
+        exact_padding=exact_padding,
+        checkpoint=path,
     )
 
 
@@ -94,12 +107,14 @@ def sam_from_network(
     model: str,
     device: torch.device,
     dtype: torch.dtype,
+    size: int = INPUT_SIZE,
     exact_padding: bool = False,
     checkpoint: Path | None = None,
 ) -> Sam:
     """A network with its weights, frozen, made ready for inference and moved to its device; it is changed in place.
 
     Args:
+        size: what the longer side of every frame becomes before it is encoded.
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
     """
     network.eval().requires_grad_(False)
@@ -112,9 +127,10 @@ def sam_from_network(
         model=model,
         device=device,
         dtype=dtype,
-        encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype, exact_padding=exact_padding),
+        encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding),
         decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
         checkpoint=checkpoint,
+        size=size,
         exact_padding=exact_padding,
     )
 
