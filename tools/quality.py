@@ -61,7 +61,6 @@ VARIANTS: dict[str, Variant] = {
     "two decodes": Settings(decodes=2),
     "no SAM, but for its scores": Settings(most_sam=0),
     "no limit of reach": Settings(out_of_reach=3),
-    "areas of the last frame": Settings(area_rate=1),
     "half the landmarks": Settings(landmarks=256),
     "half the bandwidth": Settings(bandwidth=0.25),
     "twice the bandwidth": Settings(bandwidth=1),

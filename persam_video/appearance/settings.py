@@ -26,7 +26,6 @@ class Settings:
         motion_weight: of those: low, as what the flow carries on are mistakes as well.
         reach_cells, reach_share: how far an object can get in a frame beyond its flow: cells, and sides of a square of
             its area.
-        area_rate: how fast that area shrinks, a frame, when less of the object is seen.
         out_of_reach: the most that the classifier says beyond.
         box_margin: how far the box is grown on each side, in pixels of SAM's input (two cells).
         decodes: how often SAM is asked; a second time, with the sum, costs a third more and changes little.
@@ -49,7 +48,6 @@ class Settings:
     motion_weight: float = 0.3
     reach_cells: float = 2.0
     reach_share: float = 0.4
-    area_rate: float = 0.1
     out_of_reach: float = -4.0
     box_margin: float = 8.0
     decodes: int = 1

@@ -57,7 +57,7 @@ class AppearanceTracking:
         self._groups: list[_Group] = []
         self._motion: Motion | None = None
         self._found = torch.empty(0)  # probabilities in the frame before, [N, h, w] on the low-res grid
-        self._areas = torch.empty(0)  # usual of late, low-res cells, [N]
+        self._areas = torch.empty(0)  # when last seen, low-res cells, [N]
         self._absent = torch.empty(0, dtype=torch.bool)
         self._levels: Levels | None = None
         self._first_levels: Levels | None = None
@@ -222,9 +222,7 @@ class AppearanceTracking:
         now = Levels.measure(scores, coverage, pool(around * (1 - found), size))
         self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
-        # What is half hidden now is soon seen as a whole: an area shrinks slowly.
-        usual = torch.maximum(areas, torch.lerp(self._areas, areas, settings.area_rate))
-        self._areas = torch.where(present & (areas > 0), usual, self._areas)
+        self._areas = torch.where(present & (areas > 0), areas, self._areas)
 
 
 def _overlap(masks: Tensor, others: Tensor) -> Tensor:
