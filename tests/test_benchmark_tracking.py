@@ -33,10 +33,10 @@ def test_both_programs_are_run_and_all_figures_written(tmp_path: Path, capsys: p
     options = ["--objects", "1", "--frames", "2", "--repeat", "1", "--fit-steps", "1", "--device", "cpu", "--quiet"]
     assert benchmark.main(["track", *options, "--json", str(path)]) == 0
     figures = json.loads(path.read_text(encoding="utf-8"))
-    seconds = figures["1 objects"]["seconds"]
+    seconds = figures["1 object"]["seconds"]
     assert all(len(values) == 1 and values[0] > 0 for values in seconds.values())
-    assert figures["1 objects"]["ratio"] == pytest.approx(seconds["plain"][0] / seconds["persam-track"][0])
-    assert "1 objects" in capsys.readouterr().out
+    assert figures["1 object"]["ratio"] == pytest.approx(seconds["plain"][0] / seconds["persam-track"][0])
+    assert "1 object" in capsys.readouterr().out
 
 
 def test_a_program_that_fails_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from persam_video.persam.prompts import centres_of_cells
 from persam_video.persam.scale_weights import fit_scale_weights
 from persam_video.sam.mask_decoder import POSITIVE, Prompts
 from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+from persam_video.words import counted
 
 _PLAIN = Path(__file__).with_name("plain_tracker.py")
 
@@ -55,13 +56,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 seconds["persam-track"].append(_run([*program, *_our_options(options)], folder)[1])
                 seconds["fit"].append(_fit(options, count))
                 rounds.update()
-            figures[f"{count} objects"] = {
+            figures[counted(count, "object")] = {
                 "seconds": seconds,
                 "ratio": _ratio(seconds["plain"], seconds["persam-track"]),
                 "ratio of fitting": _ratio(seconds["plain fit"], seconds["fit"]),
             }
     if len(options.objects) > 1:
-        fewest, most = (figures[f"{count} objects"]["seconds"] for count in (options.objects[0], options.objects[-1]))
+        fewest, most = (
+            figures[counted(count, "object")]["seconds"] for count in (options.objects[0], options.objects[-1])
+        )
         further = [
             (more - less) / (options.objects[-1] - options.objects[0]) / less
             for less, more in zip(fewest["persam-track"], most["persam-track"], strict=True)
@@ -72,7 +75,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> None:
     """The figures for a person."""
-    print(f"{figures['frames']} frames of 854×480; {figures['rounds']} rounds, medians")
+    print(f"{figures['frames']} frames of 854×480; {counted(figures['rounds'], 'round')}, medians")
     print(f"the plain program fits the scale weights in {figures['fit_steps']} steps")
     print(f"{'':<12} {'plain':>10} {'persam-track':>14} {'ratio':>8} {'plain fit':>11} {'fit':>8} {'ratio':>8}")
     for name, each in figures.items():
