@@ -190,6 +190,20 @@ class TestResemblance:
         measured = Resemblance.measure(coverage, levels, coverage, coverage[0] == 0)
         assert float(measured.of_size(torch.tensor([3.0]))) == 0
 
+    def test_an_object_that_leaves_no_room_for_another_as_large(self) -> None:
+        coverage = torch.ones(1, 20, 20)
+        coverage[0, :4] = 0  # three rows of background that do not touch it
+        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
+        measured = Resemblance.measure(coverage, levels, coverage, coverage[0] == 0)
+        assert measured.excess.tolist() == [[0, 0, 0, 0, 0]]
+
+    def test_an_object_that_is_as_its_surroundings(self) -> None:
+        coverage = torch.zeros(1, 20, 20)
+        coverage[0, :5, :5] = 1
+        levels = Levels(*(torch.tensor([x]) for x in (0.5, 0.5, 0.0, 0.0)))
+        measured = Resemblance.measure(torch.full((1, 20, 20), 0.5), levels, coverage, coverage[0] == 0)
+        assert measured.excess.isfinite().all()
+
 
 class TestMotion:
     def test_what_moves_is_carried(self) -> None:

@@ -22,6 +22,12 @@ _LEAST = 1e-3
 """No distance is less, of scores that are 0 to 1."""
 _LEAST_DISTANCE = 0.25
 """Of the distance in the first frame: an object never counts as less distinct from its surroundings."""
+_RADII = 5
+"""Squares of 1, 3, … 9 cells a side: what is larger is as rare as the largest."""
+_KNOWN_SHARE = 0.9
+"""A square of which less is background tells nothing."""
+_MOST = 0.5
+"""However much else looks like it, an object that is nearly hidden can be believed."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,6 +112,7 @@ class Resemblance:
             coverage: float, N×h×w, 0 to 1: how much of each cell each object covers.
             background: bool, h×w: what is no object.
         """
+        levels = levels.at_least(levels)  # an object that does not differ from its surroundings has a distance, too
         one = torch.ones(1, dtype=torch.long, device=scores.device)
         far = (background & ~near(~background[None], one)[0])[None].float()
         best = []
@@ -113,8 +120,9 @@ class Resemblance:
             squares = window_sums(far, one * radius)
             means = window_sums(scores * far, radius * one.expand(len(scores))) / squares.clamp(min=1)
             known = squares >= _KNOWN_SHARE * (2 * radius + 1) ** 2
+            # Where no such square is background, none is known to look like an object.
             highest = torch.where(known, means, -torch.inf).amax(dim=(1, 2))
-            best.append(levels.position(highest).clamp(-1, 10))
+            best.append(levels.position(torch.maximum(highest, levels.outside)))
         positions = torch.stack(best, dim=1)
         own = _at_size(positions, coverage.sum(dim=(1, 2)))
         return cls((positions - own[:, None]).clamp(0, _MOST))
@@ -126,14 +134,6 @@ class Resemblance:
     def join(self, other: Resemblance) -> Resemblance:
         """That of these objects, then of others."""
         return Resemblance(torch.cat((self.excess, other.excess)))
-
-
-_RADII = 5
-"""Squares of 1, 3, … 9 cells a side: what is larger is as rare as the largest."""
-_KNOWN_SHARE = 0.9
-"""A square of which less is background tells nothing."""
-_MOST = 0.5
-"""However much else looks like it, an object that is nearly hidden can be believed."""
 
 
 def _at_size(table: Tensor, cells: Tensor) -> Tensor:
