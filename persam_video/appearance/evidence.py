@@ -40,6 +40,11 @@ class Levels:
     outside_scatter: Tensor
 
     @classmethod
+    def of_none(cls, device: torch.device) -> Levels:
+        """Those of no object."""
+        return cls(*torch.empty(4, 0, device=device))
+
+    @classmethod
     def measure(cls, scores: Tensor, inside: Tensor, outside: Tensor) -> Levels:
         """The levels in one frame.
 
@@ -101,6 +106,11 @@ class Resemblance:
     """
 
     excess: Tensor
+
+    @classmethod
+    def of_none(cls, device: torch.device) -> Resemblance:
+        """That of no object."""
+        return cls(torch.empty(0, _RADII, device=device))
 
     @classmethod
     def measure(cls, scores: Tensor, levels: Levels, coverage: Tensor, background: Tensor) -> Resemblance:

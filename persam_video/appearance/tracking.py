@@ -54,14 +54,14 @@ class AppearanceTracking:
     def __init__(self, sam: Sam, settings: Settings | None = None) -> None:
         self._sam = sam
         self._settings = settings or Settings()
+        device = sam.device
         self._groups: list[_Group] = []
         self._motion: Motion | None = None
-        self._found = torch.empty(0)  # probabilities in the frame before, [N, h, w] on the low-res grid
-        self._areas = torch.empty(0)  # when last seen, low-res cells, [N]
-        self._absent = torch.empty(0, dtype=torch.bool)
-        self._levels: Levels | None = None
-        self._first_levels: Levels | None = None
-        self._resemblance: Resemblance | None = None
+        self._found = torch.empty(0, device=device)  # probabilities in the frame before, [N, h, w], low-res grid
+        self._areas = torch.empty(0, device=device)  # when last seen, low-res cells, [N]
+        self._absent = torch.empty(0, dtype=torch.bool, device=device)
+        self._levels = self._first_levels = Levels.of_none(device)
+        self._resemblance = Resemblance.of_none(device)
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Learn from a frame in which objects are given.
@@ -80,13 +80,13 @@ class AppearanceTracking:
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
         levels, resemblance = self._mirrored(frame, classifier, masks, ignored)
-        self._levels = levels if self._levels is None else self._levels.join(levels)
-        self._first_levels = levels if self._first_levels is None else self._first_levels.join(levels)
-        self._resemblance = resemblance if self._resemblance is None else self._resemblance.join(resemblance)
+        self._levels = self._levels.join(levels)
+        self._first_levels = self._first_levels.join(levels)
+        self._resemblance = self._resemblance.join(resemblance)
         found = to_grid(masks, LOW_RES_SIZE, side).to(device)
         found = torch.where(most_covered(found), found.clamp(min=0.75), found)  # also what is smaller than a cell
-        self._areas = torch.cat((self._areas.to(device), found.sum(dim=(1, 2))))
-        self._absent = torch.cat((self._absent.to(device), torch.zeros(len(masks), dtype=torch.bool, device=device)))
+        self._areas = torch.cat((self._areas, found.sum(dim=(1, 2))))
+        self._absent = torch.cat((self._absent, torch.zeros(len(masks), dtype=torch.bool, device=device)))
         if self._motion is None:
             self._motion = Motion(frame.image)
             self._found = found.clamp(NEVER, 1 - NEVER)
@@ -116,7 +116,6 @@ class AppearanceTracking:
         how far the mask looks like the object, its overlap with what was carried from the frame before (if the object
         was there), and how certain the sum of all is.
         """
-        assert self._motion is not None and self._levels is not None and self._first_levels is not None
         settings = self._settings
         cells = describe_cells(features, frame.image)
         lifted = [group.classifier.lift(*cells) for group in self._groups]
@@ -161,7 +160,6 @@ class AppearanceTracking:
 
     def _present_levels(self, scores: Tensor, carried: Tensor, around: Tensor) -> Levels:
         """The levels as they are in this frame, by what is carried; those that were learned for what is absent."""
-        assert self._levels is not None and self._first_levels is not None
         size = scores.shape[1:]
         now = Levels.measure(scores, pool(carried, size), pool(around, size))
         seen = ~self._absent & (carried > 0.5).any(dim=2).any(dim=1)
@@ -201,7 +199,6 @@ class AppearanceTracking:
         trust: Tensor,
     ) -> None:
         """Decide what is absent, and learn from what is not, as far as it is to be trusted, float, N, 0 to 1."""
-        assert self._levels is not None and self._first_levels is not None and self._resemblance is not None
         settings = self._settings
         size = scores.shape[1:]
         areas = masks.sum(dim=(1, 2)).float()
