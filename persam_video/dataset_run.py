@@ -18,7 +18,7 @@ from persam_video.errors import InputError, OutputError, PersamError
 from persam_video.frame import Frame, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.masks.palette import read_palette_png
-from persam_video.methods import DEFAULT_METHOD
+from persam_video.options import DEFAULT_METHOD
 from persam_video.outputs import MaskOutput, OutputThreads
 from persam_video.pipeline import StageSeconds, track_frames
 from persam_video.provenance import circumstances_of, files_sha256, settings_of

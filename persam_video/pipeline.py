@@ -14,8 +14,8 @@ import numpy.typing as npt
 from persam_video.background import read_ahead
 from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.masks.first_frame import check_label_map, load_first_masks
-from persam_video.methods import DEFAULT_METHOD
-from persam_video.sam.models import DEFAULT_MODEL, Sam, load_sam
+from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
+from persam_video.sam.models import Sam, load_sam
 from persam_video.tracker import Tracker, check_method
 from persam_video.video.reader import VideoReader, open_video
 

@@ -15,7 +15,7 @@ from persam_video.composition import compose
 from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
-from persam_video.methods import DEFAULT_METHOD, METHODS
+from persam_video.options import DEFAULT_METHOD, METHODS
 from persam_video.persam.tracking import PersamFTracking
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -58,7 +58,7 @@ class Tracker:
         frame: the first frame: a `Frame`, or a picture, RGB, uint8, H×W×3.
         label_map: its masks: H×W, integer object ids from 1 to 254, 0 = background, 255 = ignore; or bool for one
             object.
-        method: ``appearance`` or ``persam-f`` (`persam_video.methods`), or what makes a `Method` of one's own.
+        method: ``appearance`` or ``persam-f`` (`persam_video.options`), or what makes a `Method` of one's own.
         features: the first frame's features, if they are at hand already.
     Raises:
         InputError: no such method.

@@ -14,18 +14,18 @@ from segment_anything import SamPredictor
 
 from persam_video import InputError, Sam, load_sam
 from persam_video.errors import CheckpointError, DeviceError
+from persam_video.options import MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.models import (
-    MODELS,
     build_network,
     choose_device,
     choose_dtype,
     load_weights,
     sam_from_network,
 )
-from persam_video.sam.preprocess import SIZES, Geometry, to_frame, to_grid, to_input
+from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
-from persam_video.methods import DEFAULT_METHOD, METHODS
+from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
 
 if TYPE_CHECKING:
     from persam_video.sam.models import Sam
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 EXIT_DAMAGED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-
-MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
-SIZES = (512, 768, 1024)
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +34,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", choices=tuple(METHODS), default=DEFAULT_METHOD, help=f"{what}; default: %(default)s"
     )
-    parser.add_argument("--model", choices=MODELS, default="vit_t", help="default: vit_t")
+    parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")

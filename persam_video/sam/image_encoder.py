@@ -79,7 +79,7 @@ class ImageEncoder:
         network: `TinyVitEncoder` or `VitEncoder`.
         device: where the network is.
         dtype: what it computes in.
-        size: what the longer side of every picture becomes, in pixels: one of `SIZES`.
+        size: what the longer side of every picture becomes, in pixels: one of `persam_video.options.SIZES`.
         exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
             They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
             the work at 16:9.

@@ -15,15 +15,14 @@ from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError, InputError
+from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
 from persam_video.sam import mobile_sam
-from persam_video.sam.checkpoints import CHECKPOINTS, fetch_checkpoint, load_state_dict
+from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import ImageEncoder, TinyVitEncoder
 from persam_video.sam.mask_decoder import MaskDecoder
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD, SIZES
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.vit_encoder import VitEncoder
 
-MODELS = tuple(CHECKPOINTS)
-DEFAULT_MODEL = "vit_t"
 DEVICES = ("auto", "cuda", "cpu", "mps")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

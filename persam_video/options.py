@@ -1,4 +1,4 @@
-"""The names of the tracking methods. Apart, so that a command can list them without waiting for torch."""
+"""What can be chosen. Apart, so that a command can list it without waiting for torch."""
 
 from __future__ import annotations
 
@@ -7,3 +7,9 @@ METHODS = {
     "persam-f": "PerSAM-F as published: one embedding and two scale weights an object, the previous box, and SAM",
 }
 DEFAULT_METHOD = "appearance"
+
+MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
+DEFAULT_MODEL = "vit_t"
+
+SIZES = (512, 768, 1024)
+"""What the longer side of frames can become before they are encoded, in pixels; the last is SAM's own."""
