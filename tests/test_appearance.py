@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from demo_landscape import over
+from demo_scene import DemoScene
+from demo_sprites import make_sprite
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from demo_landscape import over  # noqa: E402
-from demo_scene import DemoScene  # noqa: E402
-from demo_sprites import make_sprite  # noqa: E402
-
-from persam_video import Sam, Tracker, load_sam  # noqa: E402
-from persam_video.appearance.cells import describe_cells  # noqa: E402
-from persam_video.appearance.evidence import Levels, Resemblance  # noqa: E402
-from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots  # noqa: E402
-from persam_video.appearance.motion import Motion, carry  # noqa: E402
-from persam_video.appearance.settings import Settings  # noqa: E402
-from persam_video.appearance.windows import densest_cells, near, window_sums  # noqa: E402
-from persam_video.composition import exclusive  # noqa: E402
-from persam_video.davis.metrics import region_similarity  # noqa: E402
-from persam_video.sam.image_encoder import Features  # noqa: E402
-from persam_video.sam.preprocess import Geometry  # noqa: E402
+from persam_video import Sam, Tracker, load_sam
+from persam_video.appearance.cells import describe_cells
+from persam_video.appearance.evidence import Levels, Resemblance
+from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
+from persam_video.appearance.motion import Motion, carry
+from persam_video.appearance.settings import Settings
+from persam_video.appearance.windows import densest_cells, near, window_sums
+from persam_video.composition import exclusive
+from persam_video.davis.metrics import region_similarity
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.preprocess import Geometry
 
 
 class TestCells:

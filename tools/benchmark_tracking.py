@@ -20,10 +20,8 @@ from tqdm import tqdm
 
 from persam_video.cli.common import add_model_options, load_model, positive
 from persam_video.errors import PersamError
-from persam_video.persam.prompts import centres_of_cells
-from persam_video.persam.scale_weights import fit_scale_weights
-from persam_video.sam.mask_decoder import POSITIVE, Prompts
-from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+from persam_video.frame import Frame, ids_in
+from persam_video.persam.tracking import PersamFTracking
 from persam_video.words import counted
 
 _PLAIN = Path(__file__).with_name("plain_tracker.py")
@@ -114,22 +112,13 @@ def _run(command: list[str], folder: Path) -> tuple[str, float]:
 
 
 def _fit(options: argparse.Namespace, count: int) -> float:
-    """The seconds that `persam-f` takes to fit the scale weights of all objects, with the decode before."""
+    """The seconds that `persam-f` takes to personalise all objects, the first frame's encoding apart."""
     sam = load_model(options)
     image, label_map = DemoScene(objects=count, frames=options.frames).render(0)
-    features = sam.encode(image)
-    masks = torch.stack([torch.from_numpy(label_map == i) for i in range(1, count + 1)])
-    targets = to_grid(masks, LOW_RES_SIZE).to(sam.device)
-    places = torch.stack([each.nonzero()[len(each.nonzero()) // 2].flip(0) for each in targets > 0.5])
-    prompts = Prompts(
-        points=centres_of_cells(places)[:, None],
-        labels=torch.full((count, 1), POSITIVE, device=sam.device),
-        boxes=torch.zeros(count, 4, device=sam.device),
-        has_box=torch.zeros(count, dtype=torch.bool, device=sam.device),
-    )
-    valid = torch.ones(targets.shape[1:], dtype=torch.bool, device=sam.device)
+    frame, features = Frame(index=0, image=image, name="00000"), sam.encode(image)
+    masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
     started = time.perf_counter()
-    fit_scale_weights(sam.decode(features, prompts).logits, targets, valid).cpu()
+    PersamFTracking(sam).add(frame, features, masks, torch.zeros(masks.shape[1:], dtype=torch.bool))
     return time.perf_counter() - started
 
 

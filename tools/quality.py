@@ -21,6 +21,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -219,7 +220,7 @@ def _as_jpeg(picture: Picture) -> Picture:
 
 
 def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
-    total = dict.fromkeys(("away", "empty", "returns", "found again", "there", "missed"), 0)
+    total: Counter[str] = Counter()
     for seed in options.seeds:
         scene = DemoScene(objects=3 + seed % 3, frames=72, seed=seed)
         frames = [scene.render(index) for index in range(len(scene))]
@@ -230,7 +231,7 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         if options.pictures is not None:
             _save_pictures(clip, label_maps, options.pictures)
         print(f"{clip.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-        total = {name: total[name] + counts[name] for name in total}
+        total.update(counts)
     print(
         f"of {total['away']} frames without an object {total['empty']} are empty; of {total['returns']} returns "
         f"{total['found again']} are noticed within {_AGAIN_WITHIN} frames; of {total['there']} frames with an object "
@@ -253,8 +254,8 @@ def _save_pictures(clip: Clip, found: Sequence[LabelMap], folder: Path) -> None:
         Image.fromarray(np.hstack(both)).reduce(2).save(path, quality=85)
 
 
-def _count_presence(truth: Sequence[LabelMap], found: Sequence[LabelMap]) -> dict[str, int]:
-    counts = dict.fromkeys(("away", "empty", "returns", "found again", "there", "missed"), 0)
+def _count_presence(truth: Sequence[LabelMap], found: Sequence[LabelMap]) -> Counter[str]:
+    counts = Counter(dict.fromkeys(("away", "empty", "returns", "found again", "there", "missed"), 0))
     for i in ids_in(truth[0]):
         there = [bool((each == i).any()) for each in truth]
         for index in range(1, len(truth)):

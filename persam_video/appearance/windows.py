@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from persam_video.persam.location_prior import location_prior
+
 
 def window_sums(maps: Tensor, radii: Tensor) -> Tensor:
     """The sum of each map over the square around every cell.
@@ -37,5 +39,4 @@ def near(masks: Tensor, radii: Tensor) -> Tensor:
 
 def densest_cells(maps: Tensor, radii: Tensor) -> Tensor:
     """The cell of each map, float, N×h×w, in whose square there is most: int, N×2, (x, y)."""
-    highest = window_sums(maps, radii).flatten(1).argmax(dim=1)
-    return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)
+    return location_prior(window_sums(maps, radii))
