@@ -1,4 +1,4 @@
-"""Text files that are there whole or not at all."""
+"""Files that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from persam_video.errors import OutputError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it; its folder is made if need be.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, of text in UTF-8 or of bytes, under a temporary name and rename it; its folder is made if need be.
 
     Raises:
         OutputError: it cannot be written; what was under the name before is left as it is.
@@ -20,7 +20,7 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ object is found again (J above 0.5) within 5 frames of its return.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import statistics
@@ -23,6 +24,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from demo_scene import DemoScene
 from PIL import Image
 
@@ -41,8 +44,10 @@ from persam_video.davis.dataset import DavisSequence
 from persam_video.davis.metrics import contour_accuracy, region_similarity
 from persam_video.frame import FrameResult, LabelMap, ids_in
 from persam_video.masks.overlay import draw_overlay
+from persam_video.provenance import settings_of
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
+from persam_video.sam.preprocess import Geometry
 from persam_video.tracker import Tracker
 from persam_video.whole_file import write_whole
 
@@ -89,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "table":
             each.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
         add_model_options(each)
+        each.add_argument(
+            "--features", metavar="DIR", type=Path, help="keep all features here, 2 MB a frame: later runs read them"
+        )
         each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
         each.add_argument("--quiet", action="store_true", help="no bar while downloading weights")
     options = parser.parse_args(arguments)
@@ -96,10 +104,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    figures = options.command(options, load_model(options))
+    sam = load_model(options)
+    if options.features is not None:
+        sam = replace(sam, encode=KeptFeatures(sam, options.features))
+    figures = options.command(options, sam)
     if options.json is not None:
         write_whole(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
+
+
+class KeptFeatures:
+    """An encoder that keeps what it returns in a folder, by the picture's pixels and the model."""
+
+    def __init__(self, sam: Sam, folder: Path) -> None:
+        self._sam, self._folder = sam, folder
+        settings = settings_of(sam, "")
+        names = ("model", "checkpoint_sha256", "precision", "size", "exact_padding")
+        self._what = json.dumps([settings[name] for name in names])
+
+    def __call__(self, picture: Picture) -> Features:
+        name = hashlib.sha256(f"{self._what} {picture.shape} ".encode() + picture.tobytes()).hexdigest()
+        path = self._folder / f"{name}.npy"
+        if path.exists():
+            tensor = torch.from_numpy(np.load(path)).to(self._sam.device)
+            return Features(tensor, Geometry(picture.shape[0], picture.shape[1], self._sam.size))
+        features = self._sam.encode(picture)
+        kept = io.BytesIO()
+        np.save(kept, features.tensor.cpu().numpy())
+        write_whole(path, kept.getvalue())
+        return features
 
 
 class Clip:

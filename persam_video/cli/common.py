@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
+from persam_video.heap import keep_freed_memory
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def run(program: str, main: Callable[[], int]) -> int:
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
         tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
 
+    keep_freed_memory()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling.common import LayerNorm2d
-from timm.models.tiny_vit import ConvNorm, TinyVit
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from persam_video.frame import Image
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
@@ -29,47 +25,6 @@ class Features:
 
     tensor: Tensor
     geometry: Geometry
-
-
-class TinyVitEncoder(nn.Module):
-    """MobileSAM's image encoder: TinyViT-5M whose last stage keeps the resolution, and SAM's neck.
-
-    Zhang et al. 2023, "Faster Segment Anything"; Wu et al. 2022, "TinyViT". The names of the parameters are timm's;
-    `persam_video.sam.mobile_sam` translates those of MobileSAM's checkpoint.
-    """
-
-    img_size = INPUT_SIZE
-
-    def __init__(self) -> None:
-        super().__init__()
-        backbone: Any = TinyVit(
-            embed_dims=(64, 128, 160, 320),
-            depths=(2, 2, 6, 2),
-            num_heads=(2, 4, 5, 10),
-            window_sizes=(7, 7, 14, 7),
-            num_classes=0,
-        )
-        self.patch_embed = backbone.patch_embed
-        backbone.stages[3].downsample.conv2.conv.stride = (1, 1)
-        self.stages = backbone.stages
-        self.neck = nn.Sequential(
-            nn.Conv2d(320, 256, kernel_size=1, bias=False),
-            LayerNorm2d(256),
-            nn.Conv2d(256, 256, kernel_size=3, padding=1, bias=False),
-            LayerNorm2d(256),
-        )
-
-    def fold_batch_norms(self) -> None:
-        """Fold every batch norm into the convolution before it: the same numbers, for good, a third faster on a CPU."""
-        layers: list[Any] = [module for module in self.modules() if isinstance(module, ConvNorm)]
-        for module in layers:
-            module.conv = fuse_conv_bn_eval(module.conv, module.bn)
-            module.bn = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode pictures, float B×3×h×w with sides that are multiples of 16, into features, B×256×h/16×w/16."""
-        features: Tensor = self.neck(self.stages(self.patch_embed(x)))
-        return features
 
 
 class ImageEncoder:

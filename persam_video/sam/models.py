@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError, InputError
+from persam_video.frame import Image
 from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
-from persam_video.sam.image_encoder import ImageEncoder, TinyVitEncoder
+from persam_video.sam.image_encoder import Features, ImageEncoder
+from persam_video.sam.inference_layers import pack_linears, write_over
 from persam_video.sam.mask_decoder import MaskDecoder
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
+from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 
 DEVICES = ("auto", "cuda", "cpu", "mps")
@@ -45,7 +48,7 @@ class Sam:
     model: str
     device: torch.device
     dtype: torch.dtype
-    encode: ImageEncoder
+    encode: Callable[[Image], Features]
     decode: MaskDecoder
     checkpoint: Path | None = None
     size: int = INPUT_SIZE
@@ -117,11 +120,16 @@ def sam_from_network(
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
     """
     network.eval().requires_grad_(False)
+    write_over(network)
     if isinstance(network.image_encoder, TinyVitEncoder):
-        network.image_encoder.fold_batch_norms()
+        network.image_encoder.freeze()
     elif isinstance(network.image_encoder, ImageEncoderViT):
         network.image_encoder = VitEncoder(network.image_encoder)
     network.to(device, memory_format=torch.channels_last)
+    if device.type == "cpu":
+        for part in (network.image_encoder, network.prompt_encoder, network.mask_decoder):
+            if dtype == torch.float32 or part is not network.image_encoder:
+                pack_linears(part)
     return Sam(
         model=model,
         device=device,

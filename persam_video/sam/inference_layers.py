@@ -1,0 +1,58 @@
+"""Layers for inference alone, which take the place of torch's: the same numbers in less time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class GeluInPlace(nn.Module):
+    """`torch.nn.GELU` that writes over what it is given, which nobody needs any more: less memory is gone through."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same tensor, changed."""
+        result: Tensor = torch.ops.aten.gelu_(x)
+        return result
+
+
+class PackedLinear(nn.Module):
+    """`torch.nn.Linear` on a CPU in float32 by oneDNN, its weight packed once for the processor.
+
+    By itself torch leaves this to MKL, which is half as fast on processors that are not Intel's.
+
+    Args:
+        linear: with its weights, which must not change any more.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        bias = None if linear.bias is None else linear.bias.detach()
+        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach()), False)
+        self.register_buffer("bias", bias, False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32, …×inputs to …×outputs."""
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return result
+
+
+def write_over(network: nn.Module) -> None:
+    """Replace every GELU of a network by `GeluInPlace`."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.GELU) and child.approximate == "none":
+                setattr(module, name, GeluInPlace())
+
+
+def pack_linears(network: nn.Module) -> None:
+    """Replace every linear layer of a network by `PackedLinear`, where this torch has what it needs."""
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not has_onednn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Linear:
+                setattr(module, name, PackedLinear(child))

@@ -1,0 +1,34 @@
+"""The heap keeps what is freed: in a process of its own, as it is for good."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, torch
+from persam_video.heap import keep_freed_memory
+{}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.zeros(10_000_000).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+def faults(call: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(call)], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_not_asked_for_again() -> None:
+    # 40 MB, 20 times: without it, a fault for each page, be they of 4 KB or of 2 MB.
+    assert faults("") > 20 * 10
+    assert faults("keep_freed_memory()") < 20
