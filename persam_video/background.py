@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,10 +19,11 @@ class _End:
     error: BaseException | None = None
 
 
-def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+def read_ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """The same items, taken from ``items`` in a thread, at most ``depth`` ahead.
 
-    What ``items`` raises is raised here, after the items before it. When this generator is closed, the thread ends.
+    What ``items`` raises is raised here, after the items before it. When this generator is closed, ``items`` is, in its
+    thread, which ends.
     """
     waiting: queue.Queue[T | _End] = queue.Queue(depth)
     stop = threading.Event()
@@ -29,9 +31,10 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     def work() -> None:
         end = _End()
         try:
-            for item in items:
-                if not _offer(waiting, item, stop):
-                    return
+            with closing(items):
+                for item in items:
+                    if not _offer(waiting, item, stop):
+                        return
         except BaseException as error:
             end = _End(error)
         _offer(waiting, end, stop)

@@ -15,6 +15,7 @@ from persam_video.background import read_ahead
 from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.masks.first_frame import check_label_map, load_first_masks
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
+from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam, load_sam
 from persam_video.tracker import Tracker, check_method
 from persam_video.video.reader import VideoReader, open_video
@@ -22,12 +23,15 @@ from persam_video.video.reader import VideoReader, open_video
 FirstMask = str | Path | Sequence[str | Path] | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
 
 _READ_AHEAD = 4
+_ENCODE_AHEAD = 2
+_NEVER_AHEAD = ("cpu",)
+"""Where encoding and tracking would only take the cores from each other."""
 
 
 @dataclass
 class StageSeconds:
-    """How long each stage was at work. Reading overlaps the others; on a GPU, encoding that still goes on when tracking
-    begins counts as tracking."""
+    """How long each stage was at work. Reading overlaps the others, and on a GPU encoding overlaps tracking; what the
+    GPU is still at work on counts for the stage that waits for it: tracking."""
 
     read: float = 0.0
     encode: float = 0.0
@@ -112,22 +116,33 @@ def track_frames(
     """
     seconds = seconds if seconds is not None else StageSeconds()
     tracker = None
-    with reader, closing(read_ahead(_timed(reader, seconds), _READ_AHEAD)) as frames:
-        for frame in frames:
+    with reader, closing(_encoded(reader, sam, seconds)) as frames:
+        for frame, features in frames:
             started = time.perf_counter()
-            features = sam.encode(frame.image)
-            encoded = time.perf_counter()
             if tracker is None:
                 tracker = Tracker(sam, frame, label_map, method=method, features=features)
                 result = tracker.first_result
             else:
                 result = tracker.step(frame, features=features, label_map=appearing(frame))
-            seconds.encode += encoded - started
-            seconds.track += time.perf_counter() - encoded
+            seconds.track += time.perf_counter() - started
             yield result
 
 
-def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Iterator[Frame]:
+def _encoded(reader: VideoReader, sam: Sam, seconds: StageSeconds) -> Generator[tuple[Frame, Features], None, None]:
+    """Frames with their features; on a GPU the next ones are read and encoded while the caller is at work."""
+
+    def encode() -> Generator[tuple[Frame, Features], None, None]:
+        with closing(read_ahead(_timed(reader, seconds), _READ_AHEAD)) as frames:
+            for frame in frames:
+                started = time.perf_counter()
+                features = sam.encode(frame.image)
+                seconds.encode += time.perf_counter() - started
+                yield frame, features
+
+    return encode() if sam.device.type in _NEVER_AHEAD else read_ahead(encode(), _ENCODE_AHEAD)
+
+
+def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Generator[Frame, None, None]:
     source = iter(frames)
     while True:
         started = time.perf_counter()

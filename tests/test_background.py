@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -20,14 +20,18 @@ def wait_for(condition: object, seconds: float = 5) -> bool:
     return False
 
 
+def numbers(count: int) -> Generator[int, None, None]:
+    yield from range(count)
+
+
 class TestReadAhead:
     def test_order_and_end(self) -> None:
-        assert list(read_ahead(range(100), 3)) == list(range(100))
+        assert list(read_ahead(numbers(100), 3)) == list(range(100))
 
     def test_it_is_never_more_than_the_depth_ahead(self) -> None:
         taken = []
 
-        def items() -> Iterator[int]:
+        def items() -> Generator[int, None, None]:
             for i in range(50):
                 taken.append(i)
                 yield i
@@ -39,7 +43,7 @@ class TestReadAhead:
         ahead.close()
 
     def test_an_error_comes_after_the_items_before_it(self) -> None:
-        def items() -> Iterator[int]:
+        def items() -> Generator[int, None, None]:
             yield 1
             yield 2
             raise ValueError("broken")
@@ -52,10 +56,24 @@ class TestReadAhead:
 
     def test_closing_ends_the_thread(self) -> None:
         before = threading.active_count()
-        ahead = read_ahead(range(1000), 2)
+        ahead = read_ahead(numbers(1000), 2)
         next(ahead)
         ahead.close()
         assert threading.active_count() == before
+
+    def test_closing_closes_what_it_reads_in_the_thread_that_reads_it(self) -> None:
+        closed_by = []
+
+        def items() -> Generator[int, None, None]:
+            try:
+                yield from range(1000)
+            finally:
+                closed_by.append(threading.current_thread().name)
+
+        ahead = read_ahead(items(), 2)
+        next(ahead)
+        ahead.close()
+        assert closed_by == ["read ahead"]
 
 
 class TestWriteBehind:

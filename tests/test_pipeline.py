@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -101,6 +103,48 @@ class TestTrack:
             next(results)
         opened = psutil.Process().open_files()
         assert not [f for f in opened if f.path.endswith("clip.mp4")]
+
+
+class TestEncodingAhead:
+    """As on a GPU, where the next frames are encoded while this one is tracked."""
+
+    @pytest.fixture(autouse=True)
+    def ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("persam_video.pipeline._NEVER_AHEAD", ())
+
+    def test_the_results_are_the_same(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+        ahead = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
+        monkeypatch.setattr("persam_video.pipeline._NEVER_AHEAD", ("cpu",))
+        in_turn = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
+        np.testing.assert_array_equal(ahead, in_turn)
+
+    def test_only_a_few_frames(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+        encoded = []
+        encode = colours.encode
+        monkeypatch.setattr(colours, "encode", lambda image: encoded.append(1) or encode(image))
+        with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=colours))) as results:
+            next(results)
+            time.sleep(0.5)
+            # Given out, waiting, and in hand; one more for the mirrored first frame.
+            assert 3 <= len(encoded) <= 1 + 2 + 1 + 1
+
+    def test_leaving_early_ends_all_threads_and_closes_the_video(self, clip: Path, colours: Sam) -> None:
+        before = threading.active_count()
+        results = track(clip, clip.with_name("ann.png"), sam=colours)
+        next(results)
+        cast(Any, results).close()
+        assert threading.active_count() == before
+        assert not [f for f in psutil.Process().open_files() if f.path.endswith("clip.mp4")]
+
+    def test_an_error_of_the_encoder_comes_through(
+        self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(image: object) -> None:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(colours, "encode", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            list(track(clip, clip.with_name("ann.png"), sam=colours))
 
 
 class TestMemory:
