@@ -50,6 +50,7 @@ def track(
     start: int | float = 0,
     end: int | float | None = None,
     stride: int = 1,
+    hwaccel: str | None = None,
     sam: Sam | None = None,
 ) -> Iterator[FrameResult]:
     """Track the objects of a video from the masks of its first frame.
@@ -70,6 +71,7 @@ def track(
         start: the first frame: its number if int, its time in seconds if float.
         end: the frame before which to stop, likewise.
         stride: take every so many frames.
+        hwaccel: decode a video file on this kind of device (``cuda``, ``videotoolbox``, …) instead of the processor.
         sam: a model that is loaded already; ``model``, ``checkpoint``, ``device`` and ``precision`` do not count then.
     Yields:
         A `FrameResult` for every frame; the first one's label map is the given mask.
@@ -78,7 +80,7 @@ def track(
         DamagedVideoError: the video broke off; the results of the frames before it were yielded.
     """
     check_method(method)
-    reader = open_video(source, start=start, end=end, stride=stride)
+    reader = open_video(source, start=start, end=end, stride=stride, hwaccel=hwaccel)
     try:
         label_map = first_label_map(first_mask, reader)
         if sam is None:

@@ -9,9 +9,10 @@ import av
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from video_files import HEIGHT, WIDTH, assert_colours, marked_image, number_of, write_clip
 
-from persam_video.errors import DamagedVideoError, InputError, VideoError
+from persam_video.errors import DamagedVideoError, DeviceError, InputError, VideoError
 from persam_video.frame import Frame
 from persam_video.video.reader import open_video
 
@@ -507,3 +508,18 @@ def test_shared_rotations_are_upright() -> None:
         turns = {"video_0.mov": 0, "video_90.mov": 3, "video_270.mov": 1}[name]  # counterclockwise, seen by eye
         assert np.abs(np.rot90(stored, turns) - upright).mean() < 2
     assert sizes == {"video_0.mov": (568, 320), "video_90.mov": (320, 568), "video_270.mov": (320, 568)}
+
+
+@pytest.mark.parametrize("device", ["vaapi", "nonsense"])
+def test_a_device_that_cannot_decode(device: str) -> None:
+    clip = Path(__file__).parents[1] / "demo" / "clip.mp4"
+    with pytest.raises(DeviceError, match=rf"^--hwaccel {device}: cannot decode \S+clip\.mp4 here; .*leave the option"):
+        open_video(clip, hwaccel=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+def test_frames_decoded_on_cuda_are_the_same_within_rounding() -> None:
+    clip = Path(__file__).parents[1] / "demo" / "clip.mp4"
+    with open_video(clip) as expected, open_video(clip, hwaccel="cuda") as got:
+        for a, b in zip(expected, got, strict=True):
+            assert np.abs(a.image.astype(int) - b.image.astype(int)).max() <= 2

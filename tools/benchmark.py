@@ -1,9 +1,16 @@
 """Measure this package against a plain way to do the same.
 
     python tools/benchmark.py track [--objects 1 5] [--frames 60] [--repeat 5] [--json FILE]
+    python tools/benchmark.py encoder [--model vit_t] [--compile] [--repeat 7] [--json FILE]
+    python tools/benchmark.py cost [--objects 1 2 …] [--resolutions 480p …] [--plot FILE] [--json FILE]
+    python tools/benchmark.py memory [--frames 100 1000 10000] [--json FILE]
     python tools/benchmark.py metrics --davis ROOT --results DIR [--sequences NAME …] [--repeat 5] [--json FILE]
 
 ``track``: `persam-track` as a whole program against a loop over `segment_anything.SamPredictor` (`plain_tracker.py`).
+
+``encoder``: the image encoder by itself, beside SAM's as it comes, other runtimes, and the device's matrix products.
+
+``cost``: seconds a frame with more objects and larger frames. ``memory``: of a long clip.
 
 ``metrics``: the evaluation of a method's masks, from the files to the figures of every object, by
 `persam_video.davis.evaluation.evaluate` and by `plain_metrics.evaluate_plainly`.
@@ -21,9 +28,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import benchmark_cost
+import benchmark_encoder
 import benchmark_tracking
 import cv2
 import numpy as np
@@ -46,6 +56,35 @@ ALLOWED_DIFFERENCE = 1e-6
 EXIT_DIFFERENT = 1
 
 T = TypeVar("T")
+Measure = Callable[[argparse.Namespace], dict[str, Any]]
+Show = Callable[[dict[str, Any]], None]
+
+_TRACKING: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Measure, Show]] = {
+    "track": (
+        "tracking a video: whole programs",
+        benchmark_tracking.add_options,
+        benchmark_tracking.measure,
+        benchmark_tracking.show,
+    ),
+    "encoder": (
+        "the image encoder by itself",
+        benchmark_encoder.add_options,
+        benchmark_encoder.measure,
+        benchmark_encoder.show,
+    ),
+    "cost": (
+        "more objects, larger frames",
+        benchmark_cost.add_cost_options,
+        benchmark_cost.measure_cost,
+        benchmark_cost.show_cost,
+    ),
+    "memory": (
+        "a long clip",
+        benchmark_cost.add_memory_options,
+        benchmark_cost.measure_memory,
+        benchmark_cost.show_memory,
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Measure this package against a plain way to do the same.")
-    commands = parser.add_subparsers(required=True, metavar="track|metrics")
-    track = commands.add_parser("track", help="tracking a video: whole programs")
-    track.set_defaults(command=_track)
-    benchmark_tracking.add_options(track)
-    track.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
+    commands = parser.add_subparsers(required=True, metavar="track|encoder|cost|memory|metrics")
+    for name, (what, add_options, measure, show) in _TRACKING.items():
+        each = commands.add_parser(name, help=what)
+        each.set_defaults(command=partial(_run, measure, show))
+        add_options(each)
+        each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
     metrics = commands.add_parser("metrics", help="J and F of masks: how fast, and whether the figures are the same")
     metrics.set_defaults(command=_metrics)
     add_dataset_options(metrics)
@@ -72,13 +112,17 @@ def _parser() -> Parser:
     return parser
 
 
-def _track(options: argparse.Namespace) -> int:
-    figures = {**_circumstances(), "torch_threads": torch.get_num_threads(), **benchmark_tracking.measure(options)}
+def _run(measure: Measure, show: Show, options: argparse.Namespace) -> int:
+    figures = {**_circumstances(), "torch_threads": torch.get_num_threads(), **measure(options)}
     print(f"{figures['processor']}; torch {torch.__version__}, {figures['torch_threads']} threads; {figures['date']}")
-    benchmark_tracking.show(figures)
+    show(figures)
+    _write_json(figures, options)
+    return 0
+
+
+def _write_json(figures: dict[str, Any], options: argparse.Namespace) -> None:
     if options.json is not None:
         write_whole(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    return 0
 
 
 def _metrics(options: argparse.Namespace) -> int:
@@ -116,8 +160,7 @@ def _metrics(options: argparse.Namespace) -> int:
         "largest_difference": difference,
     }
     _print(figures)
-    if options.json is not None:
-        write_whole(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    _write_json(figures, options)
     if difference <= ALLOWED_DIFFERENCE:
         return 0
     print(f"{PROGRAM}: the figures differ by {difference:.2g}; {ALLOWED_DIFFERENCE} is allowed", file=sys.stderr)

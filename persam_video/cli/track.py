@@ -71,6 +71,11 @@ def _parser() -> Parser:
     parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
     parser.add_argument("--end", metavar="END", type=frame_or_seconds, help="the frame before which to stop")
     parser.add_argument("--stride", metavar="N", type=int, default=1, help="take every Nth frame")
+    parser.add_argument(
+        "--hwaccel",
+        metavar="DEVICE",
+        help="decode a video file on cuda, vaapi, videotoolbox, …; default: the processor",
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -81,7 +86,9 @@ def _track(options: argparse.Namespace) -> int:
     from persam_video.masks.first_frame import load_first_masks
     from persam_video.video.reader import open_video
 
-    reader = open_video(options.video, start=options.start, end=options.end, stride=options.stride)
+    reader = open_video(
+        options.video, start=options.start, end=options.end, stride=options.stride, hwaccel=options.hwaccel
+    )
     with reader:
         label_map = load_first_masks(options.first_mask, width=reader.info.width, height=reader.info.height)
         outputs = _open_outputs(options, reader.info)

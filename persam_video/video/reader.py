@@ -127,6 +127,7 @@ def open_video(
     end: int | float | None = None,
     stride: int = 1,
     image_frame_rate: Fraction | int = 24,
+    hwaccel: str | None = None,
 ) -> VideoReader:
     """Opens a video file (mp4, mov, mkv, webm, avi, gif), a folder of pictures, or a glob pattern of pictures.
 
@@ -138,10 +139,12 @@ def open_video(
         end: first frame no longer wanted, in the same way; None is the end of the video.
         stride: 1 for every frame, 2 for every other one.
         image_frame_rate: pictures per second.
+        hwaccel: the kind of device that decodes a video file, such as ``cuda``; None for the processor.
 
     Raises:
         VideoError: there is no such thing, it is no video, it holds no frame, or ``start``, ``end``, ``stride``
             leave none.
+        DeviceError: the device of ``hwaccel`` cannot decode the video.
     """
     span = Span(start, end, stride)
     if image_frame_rate <= 0:
@@ -153,4 +156,4 @@ def open_video(
         raise VideoError(f"{path}: no such file; give a video file, a folder of pictures, or a pattern of pictures")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         raise VideoError(f'{path}: is a single picture; give its folder, or a glob pattern like "*{path.suffix}"')
-    return VideoReader(VideoFile(path), span)
+    return VideoReader(VideoFile(path, hwaccel), span)

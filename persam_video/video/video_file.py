@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from persam_video.errors import DamagedVideoError, VideoError
+from persam_video.errors import DamagedVideoError, DeviceError, VideoError
 from persam_video.frame import Frame
 from persam_video.video.container_size import declared_size
 from persam_video.video.convert import Deinterlacer, RgbConverter
@@ -30,13 +31,17 @@ class _BrokenError(Exception):
 class VideoFile:
     """One video file, read once from its start.
 
+    Args:
+        hwaccel: the kind of device that decodes, such as ``cuda``; None for the processor.
+
     Raises:
         VideoError: it does not exist, is no video, or nothing in it can be decoded.
+        DeviceError: the device cannot decode it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hwaccel: str | None = None) -> None:
         self.path = path
-        self._container = _open(path)
+        self._container = _open(path, hwaccel)
         try:
             self._stream = _video_stream(self._container, path)
         except VideoError:
@@ -109,7 +114,7 @@ class VideoFile:
             # Threaded decoders may lose an error among the last few packets, and good frames with it. Decode again
             # without threads: it tells the frames that can be had, and whether anything was wrong at all.
             self._container.close()
-            self._container = _open(self.path)
+            self._container = _open(self.path)  # by the processor: only it has a decoder without threads
             self._stream = _video_stream(self._container, self.path)
             yield from islice(self._decode("NONE"), count, None)
 
@@ -219,13 +224,14 @@ def as_fraction(value: Any) -> Fraction | None:
     return Fraction(value.numerator, value.denominator) if value else None
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, hwaccel: str | None = None) -> InputContainer:
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: is empty (0 bytes); {_KINDS}")
+    # "file:" because FFmpeg takes what stands before a colon in the name for a protocol; the whitelist because a
+    # playlist must not make it fetch things from elsewhere.
+    url, options = f"file:{path}", {"protocol_whitelist": "file"}
     try:
-        # "file:" because FFmpeg takes what stands before a colon in the name for a protocol; the whitelist
-        # because a playlist must not make it fetch things from elsewhere.
-        container = av.open(f"file:{path}", mode="r", container_options={"protocol_whitelist": "file"})
+        container = av.open(url, mode="r", container_options=options)
     except EOFError as error:
         raise VideoError(f"{path}: holds no frame, or is cut short; {_KINDS}") from error
     except (av.FFmpegError, OSError) as error:
@@ -237,7 +243,19 @@ def _open(path: Path) -> InputContainer:
     if name in ("tty", "image2") or name.endswith("_pipe"):  # text, or a single picture
         container.close()
         raise VideoError(f"{path}: is no video; {_KINDS}")
-    return container
+    if hwaccel is None:
+        return container
+    container.close()
+    try:
+        return av.open(
+            url, mode="r", container_options=options, hwaccel=HWAccel(hwaccel, allow_software_fallback=False)
+        )
+    except (av.FFmpegError, RuntimeError, ValueError) as error:
+        kinds = ", ".join(hwdevices_available()) or "none"
+        raise DeviceError(
+            f"--hwaccel {hwaccel}: cannot decode {path} here; FFmpeg was built with {kinds}, which need the hardware "
+            "and its driver; leave the option out to decode on the processor"
+        ) from error
 
 
 def main_video_stream(container: InputContainer) -> VideoStream | None:

@@ -1,0 +1,64 @@
+"""`tools/benchmark.py encoder`, `cost` and `memory`: they run, and their figures are what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import benchmark
+import pytest
+from PIL import Image
+
+OPTIONS = ["--device", "cpu", "--quiet"]
+
+
+def figures_of(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    path = tmp_path / "figures.json"
+    assert benchmark.main([*arguments, *OPTIONS, "--json", str(path)]) == 0
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return figures
+
+
+def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = figures_of(tmp_path, "encoder", "--repeat", "1")
+    assert set(figures["seconds"]) == {
+        "as it comes, square",
+        "fp32",
+        "fp32, square",
+        "bf16",
+        "as it comes",
+        "ONNX Runtime",
+    }
+    # The same weights everywhere, and the same picture: only the square and bf16 differ.
+    for name in ("as it comes", "ONNX Runtime"):
+        assert figures["difference"][name] < 1e-4
+    assert 1e-4 < figures["difference"]["bf16"] < 5e-2
+    assert 30e9 < figures["operations"] < 60e9  # 74 G for the square, 9/16 of it
+    assert "ONNX Runtime" in capsys.readouterr().out
+
+
+def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "cost.png"
+    limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "3"]
+    figures = figures_of(tmp_path, "cost", *limits, "--plot", str(plot))
+    assert list(figures["objects"]) == ["1", "3"]
+    assert list(figures["resolutions"]) == ["480p", "720p"]
+    for each in (*figures["objects"].values(), *figures["resolutions"].values()):
+        assert each["whole"] > 0
+        assert each["encode"] + each["track"] < 2 * each["whole"]
+    assert Image.open(plot).size[0] > 600
+    assert "720p" in capsys.readouterr().out
+
+
+def test_cost_needs_more_than_the_first_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["cost", "--frames", "2", *OPTIONS]) == 2
+    assert "--frames 2" in capsys.readouterr().err
+
+
+def test_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = figures_of(tmp_path, "memory", "--frames", "1", "3", "--objects", "1", "--size", "512")
+    resident = figures["resident bytes after frames"]
+    assert list(resident) == ["1", "3"]
+    assert all(size > 100e6 for size in resident.values())  # torch and the weights alone
+    assert "growth" in capsys.readouterr().out

@@ -1,0 +1,189 @@
+"""How the cost of tracking grows: seconds with more objects and larger frames, memory with more frames."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import psutil
+from demo_scene import DemoScene
+from make_demo_clip import write_clip
+from tqdm import tqdm
+
+from persam_video.cli.common import add_model_options, load_model, positive
+from persam_video.errors import InputError
+from persam_video.frame import FrameResult
+from persam_video.masks.first_frame import load_first_masks
+from persam_video.masks.palette import write_palette_png
+from persam_video.outputs import MaskOutput, Output, OutputThreads, OverlayOutput
+from persam_video.pipeline import StageSeconds, track_frames
+from persam_video.sam.models import Sam
+from persam_video.video.reader import open_video
+from persam_video.video.writer import VideoWriter
+
+SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
+_OBJECTS_WHERE_SIZES_VARY = 3
+_LOOP = 72
+_FRAME_RATE = Fraction(24)
+
+
+def add_cost_options(parser: argparse.ArgumentParser) -> None:
+    """What `measure_cost` looks at, but ``--json``."""
+    default = [1, 2, 4, 8, 16, 32]
+    parser.add_argument("--objects", metavar="N", type=positive, nargs="+", default=default, help="default: 1 to 32")
+    parser.add_argument(
+        "--resolutions", choices=tuple(SIZES), nargs="+", default=list(SIZES), help="default: 480p to 4K"
+    )
+    parser.add_argument("--frames", metavar="N", type=positive, default=20, help="of each clip; default: 20")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw both as a picture (.svg, .png): matplotlib")
+    add_model_options(parser)
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+
+
+def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
+    """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together."""
+    if options.frames < 3:
+        raise InputError(f"--frames {options.frames}: the first frame does not count; give 3 or more")
+    sam = load_model(options)
+    scenes = {
+        "objects": {
+            str(count): DemoScene(*SIZES["480p"], objects=count, frames=options.frames) for count in options.objects
+        },
+        "resolutions": {
+            name: DemoScene(*SIZES[name], objects=_OBJECTS_WHERE_SIZES_VARY, frames=options.frames)
+            for name in options.resolutions
+        },
+    }
+    figures: dict[str, Any] = {"frames": options.frames, "objects": {}, "resolutions": {}}
+    bar = tqdm(total=sum(map(len, scenes.values())), desc="clips", leave=False, disable=options.quiet)
+    with bar, tempfile.TemporaryDirectory() as name:
+        for kind, several in scenes.items():
+            for label, scene in several.items():
+                folder = Path(name) / kind / label
+                write_clip(folder, scene)
+                figures[kind][label] = _cost_of(sam, folder)
+                bar.update()
+    if options.plot is not None:
+        _plot(figures, options.plot)
+    return figures
+
+
+def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
+    """Seconds a frame of a clip: the whole, between results, and of each stage; without the first frame."""
+    seconds = StageSeconds()
+    ends: list[float] = []
+    first: dict[str, float] = {}
+    for _ in _track_and_write(sam, folder, seconds):
+        ends.append(time.perf_counter())
+        first = first or asdict(seconds)
+    stages = {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(seconds).items()}
+    return {"whole": statistics.median(b - a for a, b in itertools.pairwise(ends)), **stages}
+
+
+def _track_and_write(sam: Sam, folder: Path, seconds: StageSeconds | None = None) -> Iterator[FrameResult]:
+    """As `persam-track` does, into masks and an overlaid video in the folder."""
+    reader = open_video(folder / "clip.mp4")
+    video = reader.info
+    label_map = load_first_masks([folder / "first_mask.png"], width=video.width, height=video.height)
+    outputs: list[Output] = [MaskOutput(folder / "masks"), OverlayOutput(folder / "overlay.mp4", video)]
+    with OutputThreads(outputs) as threads, closing(track_frames(reader, sam, label_map, seconds)) as results:
+        for result in results:
+            threads.put(result)
+            yield result
+
+
+def show_cost(figures: dict[str, Any]) -> None:
+    """The figures for a person."""
+    for kind, what in (("objects", "objects, 480p"), ("resolutions", f"{_OBJECTS_WHERE_SIZES_VARY} objects")):
+        print(f"{what:<14} {'a frame':>10} {'encode':>10} {'track':>10} {'frames/s':>10}")
+        for label, each in figures[kind].items():
+            parts = " ".join(f"{1000 * each[name]:>7.0f} ms" for name in ("whole", "encode", "track"))
+            print(f"{label:<14} {parts} {1 / each['whole']:>10.2f}")
+
+
+def _plot(figures: dict[str, Any], path: Path) -> None:
+    try:
+        import matplotlib
+    except ImportError:
+        raise InputError("--plot needs matplotlib, which is not installed: pip install matplotlib") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    counts = [int(label) for label in figures["objects"]]
+    rows = list(figures["objects"].values())
+    encode, whole = ([1000 * row[name] for row in rows] for name in ("encode", "whole"))
+    left.fill_between(counts, encode, color="#9ecae1", label="image encoder")
+    left.fill_between(counts, encode, whole, color="#fdae6b", label="everything else")
+    left.plot(counts, whole, "o-", color="#444444", markersize=4)
+    left.set(xlabel="objects", ylabel="milliseconds a frame", title="480p", ylim=(0, None), xlim=(0, None))
+    left.legend(loc="upper left", frameon=False)
+    bars = [(label, 1000 * row["encode"], 1000 * row["whole"]) for label, row in figures["resolutions"].items()]
+    names = [name for name, _, _ in bars]
+    right.bar(names, [encode for _, encode, _ in bars], color="#9ecae1")
+    right.bar(names, [whole - encode for _, encode, whole in bars], bottom=[each[1] for each in bars], color="#fdae6b")
+    right.set(xlabel="frame size", title=f"{_OBJECTS_WHERE_SIZES_VARY} objects")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def add_memory_options(parser: argparse.ArgumentParser) -> None:
+    """What `measure_memory` looks at, but ``--json``."""
+    default = [100, 1000, 10000]
+    parser.add_argument(
+        "--frames", metavar="N", type=positive, nargs="+", default=default, help="default: 100 to 10000"
+    )
+    parser.add_argument("--objects", metavar="N", type=positive, default=3, help="default: 3")
+    add_model_options(parser)
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+
+
+def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
+    """The resident memory of this process after so many frames of one 480p clip, masks and overlay being written."""
+    sam = load_model(options)
+    process = psutil.Process()
+    last = max(options.frames)
+    resident: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_long_clip(folder, DemoScene(objects=options.objects, frames=_LOOP), last)
+        results = _track_and_write(sam, folder)
+        for count, _ in enumerate(tqdm(results, "frames", last, leave=False, disable=options.quiet), start=1):
+            if count in options.frames:
+                resident[str(count)] = process.memory_info().rss
+    return {"objects": options.objects, "resident bytes after frames": resident}
+
+
+def _write_long_clip(folder: Path, scene: DemoScene, frames: int) -> None:
+    """The scene over and over: it ends as it begins."""
+    write_palette_png(folder / "first_mask.png", scene.label_map(0))
+    pictures = [scene.render(index)[0] for index in range(len(scene))]
+    with VideoWriter(
+        folder / "clip.mp4",
+        width=scene.width,
+        height=scene.height,
+        time_base=1 / _FRAME_RATE,
+        frame_rate=_FRAME_RATE,
+    ) as writer:
+        for index in range(frames):
+            writer.write(pictures[index % len(pictures)], index)
+
+
+def show_memory(figures: dict[str, Any]) -> None:
+    """The figures for a person."""
+    resident = figures["resident bytes after frames"]
+    for count, size in resident.items():
+        print(f"after {count:>6} frames {size / 1e6:>8.1f} MB")
+    sizes = list(resident.values())
+    print(f"growth {(sizes[-1] - sizes[0]) / 1e6:.1f} MB")

@@ -1,0 +1,156 @@
+"""The image encoder on one 854×480 frame: this package's beside others, and beside what the device could do."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+import torch.nn.functional as F
+from demo_scene import DemoScene
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from persam_video.cli.common import positive
+from persam_video.options import DEFAULT_MODEL, MODELS
+from persam_video.sam.inference_layers import PackedLinear
+from persam_video.sam.models import build_network, choose_device, sam_from_network
+from persam_video.sam.preprocess import to_input
+
+_MATRIX = 2048
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `measure` looks at, but ``--json``."""
+    parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
+    parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
+    parser.add_argument("--repeat", metavar="N", type=positive, default=7, help="rounds; default: 7")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile too, which takes minutes to begin")
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+
+
+@torch.inference_mode()
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Every way once in each round, with random weights, which cost the same.
+
+    Returns:
+        seconds, how long the first run of each took, how far its features are from those of fp32, and how many
+        operations the encoder and the device's matrix products make.
+    """
+    device = choose_device(options.device)
+    state = build_network(options.model).state_dict()
+    image = DemoScene(objects=1, frames=1).render(0)[0]
+    pixels = to_input(torch.from_numpy(image).to(device))
+    rows, columns = (side // 16 for side in pixels.shape[2:])
+
+    def build() -> Any:
+        network = build_network(options.model)
+        network.load_state_dict(state)
+        return network
+
+    def ours(dtype: torch.dtype, exact_padding: bool = False) -> Callable[[], Tensor]:
+        sam = sam_from_network(build(), model=options.model, device=device, dtype=dtype, exact_padding=exact_padding)
+        return lambda: sam.encode(image).tensor
+
+    plain = build().image_encoder.to(device).eval()
+    square = F.pad(pixels, (0, plain.img_size - pixels.shape[3], 0, plain.img_size - pixels.shape[2]))
+    unpacked = build()
+    sam_from_network(unpacked, model=options.model, device=device, dtype=torch.bfloat16)
+    encoder = unpacked.image_encoder
+    ways: dict[str, Callable[[], Tensor]] = {
+        "as it comes, square": lambda: plain(square)[:, :, :rows, :columns],
+        "fp32": ours(torch.float32),
+        "fp32, square": ours(torch.float32, exact_padding=True),
+        "bf16": ours(torch.bfloat16),
+    }
+    if options.compile:
+        compiled: Any = torch.compile(encoder)
+        ways["fp32, torch.compile"] = lambda: compiled(pixels)
+    if options.model == "vit_t":
+        ways["as it comes"] = lambda: plain(pixels)
+        if device.type == "cpu":
+            ways["ONNX Runtime"] = _onnx(plain, pixels)
+    first: dict[str, float] = {}
+    features = {name: _timed(way, device, first, name) for name, way in ways.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in tqdm(range(options.repeat), "rounds", leave=False, disable=options.quiet):
+        for name, way in ways.items():
+            spent: dict[str, float] = {}
+            _timed(way, device, spent, name)
+            seconds[name].append(spent[name])
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the only one that it counts
+        encoder(pixels)
+    rates = {name: _matrix_rate(device, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    same = features["fp32"]
+    return {
+        "model": options.model,
+        "device": str(device),
+        "rounds": options.repeat,
+        "operations": counter.get_total_flops(),
+        "operations a second of matrix products": rates,
+        "seconds": seconds,
+        "first run": first,
+        "difference": {name: float((each - same).norm() / same.norm()) for name, each in features.items()},
+    }
+
+
+def _timed(way: Callable[[], Tensor], device: torch.device, seconds: dict[str, float], name: str) -> Tensor:
+    started = time.perf_counter()
+    result = way().float()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds[name] = time.perf_counter() - started
+    return result
+
+
+def _onnx(network: nn.Module, pixels: Tensor) -> Callable[[], Tensor]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "encoder.onnx"
+        torch.onnx.export(network, (pixels,), str(path), dynamo=False)
+        session = onnxruntime.InferenceSession(path, options)
+    feed = {session.get_inputs()[0].name: np.ascontiguousarray(pixels.numpy())}
+    return lambda: torch.from_numpy(session.run(None, feed)[0])
+
+
+def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Multiplications and additions a second in the product of two large matrices: the best of ten."""
+    matrix = torch.randn(_MATRIX, _MATRIX, device=device).to(dtype)
+    linear = nn.Linear(_MATRIX, _MATRIX, bias=False, device=device, dtype=dtype)
+    # What is quickest on a CPU.
+    product = PackedLinear(linear) if device.type == "cpu" and dtype == torch.float32 else linear
+    spent: dict[str, float] = {}
+    for index in range(10):
+        _timed(lambda: product(matrix), device, spent, str(index))
+    return float(2 * _MATRIX**3 / min(spent.values()))
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures for a person."""
+    rates = figures["operations a second of matrix products"]
+    operations = figures["operations"]
+    print(
+        f"{figures['model']} on {figures['device']}, one frame of 854×480, {figures['rounds']} rounds, medians; "
+        f"{operations / 1e9:.0f} G operations; matrix products: "
+        + ", ".join(f"{name} {rate / 1e9:.0f} G/s" for name, rate in rates.items())
+    )
+    print(f"{'':<22} {'a frame':>9} {'ratio':>7} {'of the floor':>13} {'first run':>10} {'difference':>11}")
+    middle = {name: statistics.median(each) for name, each in figures["seconds"].items()}
+    for name, spent in middle.items():
+        floor = operations / rates["bf16" if name == "bf16" else "fp32"]
+        print(
+            f"{name:<22} {1000 * spent:>6.0f} ms {middle['as it comes, square'] / spent:>7.2f} {floor / spent:>12.0%} "
+            f"{figures['first run'][name]:>8.1f} s {figures['difference'][name]:>11.1e}"
+        )
