@@ -110,7 +110,7 @@ class Tracker:
         logits, scores = self._method.find(frame, features)
         known = dict(zip(self.object_ids, scores.tolist(), strict=True))
         owners = compose(to_frame(part, features.geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
-        found = np.array([0, *self.object_ids], dtype=np.uint8)[owners.cpu().numpy()]
+        found = np.array([0, *self.object_ids], dtype=np.uint8)[owners.to(torch.uint8).cpu().numpy()]
         if given is not None and (new_ids := [i for i in ids_in(given) if i not in self.object_ids]):
             self._add(frame, features, given, new_ids)
             found = np.where(np.isin(given, new_ids), given, found)

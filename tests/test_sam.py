@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -296,3 +297,17 @@ class TestGrids:
         assert Geometry(*size, 512).grid(64) == (features[0] // 2, features[1] // 2)
         assert Geometry(*size, 512).input_size()[1] == 512
         assert to_grid(torch.ones(2, *size, dtype=torch.bool), 256).shape == (2, *low_res)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_encoder_gives_the_same(picture: np.ndarray) -> None:
+    state = build_network("vit_t").state_dict()
+
+    def encoded(compiled: bool) -> torch.Tensor:
+        network = build_network("vit_t")
+        network.load_state_dict(state)
+        device = torch.device("cpu")
+        sam = sam_from_network(network, model="vit_t", device=device, dtype=torch.float32, size=512, compiled=compiled)
+        return sam.encode(picture).tensor
+
+    torch.testing.assert_close(encoded(True), encoded(False), rtol=1e-3, atol=1e-4)

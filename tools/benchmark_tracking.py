@@ -95,8 +95,8 @@ def _plain_options(options: argparse.Namespace) -> list[str]:
 def _our_options(options: argparse.Namespace) -> list[str]:
     names = ("method", "model", "checkpoint", "device", "precision", "size")
     given = [(name, getattr(options, name)) for name in names]
-    padding = ["--exact-padding"] if options.exact_padding else []
-    return [*(word for name, value in given if value is not None for word in (f"--{name}", str(value))), *padding]
+    flags = [f"--{name.replace('_', '-')}" for name in ("exact_padding", "compile") if getattr(options, name)]
+    return [*(word for name, value in given if value is not None for word in (f"--{name}", str(value))), *flags]
 
 
 def _run(command: list[str], folder: Path) -> tuple[str, float]:

@@ -81,7 +81,9 @@ class KernelRidge:
         gram, targets = (
             torch.lerp(b, a, self._settings.first_share) for a, b in zip(self._first, self._later, strict=True)
         )
-        factor = torch.linalg.cholesky(gram + self._settings.noise * torch.eye(len(gram), device=gram.device))
+        # Positive definite, as its diagonal is: nothing to check, which a GPU would have to be waited for.
+        noise = self._settings.noise * torch.eye(len(gram), device=gram.device)
+        factor = torch.linalg.cholesky_ex(gram + noise)[0]
         self._weights = torch.cholesky_solve(targets, factor)
 
     def _describe(self, unit: Tensor, colours: Tensor) -> Tensor:

@@ -51,6 +51,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="encode frames padded to a square, as SAM itself does: twice the work at 16:9",
     )
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the encoder: a slow first frame; slower on a CPU"
+    )
 
 
 def load_model(options: argparse.Namespace) -> Sam:
@@ -64,6 +67,7 @@ def load_model(options: argparse.Namespace) -> Sam:
         precision=options.precision,
         size=options.size,
         exact_padding=options.exact_padding,
+        compiled=options.compile,
         progress=not options.quiet,
     )
 

@@ -59,7 +59,10 @@ class ImageEncoder:
     def __call__(self, image: Image) -> Features:
         """Encode one picture, RGB, uint8, H×W×3."""
         geometry = Geometry(image.shape[0], image.shape[1], self._size)
-        pixels = to_input(torch.from_numpy(np.array(image, order="C")).to(self._device), self._size)
+        picture = torch.from_numpy(np.array(image, order="C"))
+        if self._device.type == "cuda":
+            picture = picture.pin_memory()  # so that the copy is not waited for
+        pixels = to_input(picture.to(self._device, non_blocking=True), self._size)
         if self._exact_padding:
             pixels = F.pad(pixels, (0, self._size - pixels.shape[3], 0, self._size - pixels.shape[2]))
         pixels = pixels.contiguous(memory_format=torch.channels_last)

@@ -63,6 +63,7 @@ def load_sam(
     precision: str = "auto",
     size: int = INPUT_SIZE,
     exact_padding: bool = False,
+    compiled: bool = False,
     progress: bool = True,
 ) -> Sam:
     """A model with its weights on a device.
@@ -77,6 +78,8 @@ def load_sam(
             which is faster and coarser.
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does: its own
             features, for twice the work at 16:9.
+        compiled: put the image encoder through `torch.compile`: the first frame then takes up to minutes. On a CPU it
+            is slower than without (`tools/benchmark.py encoder --compile`).
         progress: show a bar on stderr while downloading.
     Raises:
         InputError: no such model or size.
@@ -99,6 +102,7 @@ def load_sam(
         dtype=dtype,
         size=size,
         exact_padding=exact_padding,
+        compiled=compiled,
         checkpoint=path,
     )
 
@@ -111,6 +115,7 @@ def sam_from_network(
     dtype: torch.dtype,
     size: int = INPUT_SIZE,
     exact_padding: bool = False,
+    compiled: bool = False,
     checkpoint: Path | None = None,
 ) -> Sam:
     """A network with its weights, frozen, made ready for inference and moved to its device; it is changed in place.
@@ -118,6 +123,7 @@ def sam_from_network(
     Args:
         size: what the longer side of every frame becomes before it is encoded.
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
+        compiled: put the image encoder through `torch.compile`.
     """
     network.eval().requires_grad_(False)
     write_over(network)
@@ -127,14 +133,16 @@ def sam_from_network(
         network.image_encoder = VitEncoder(network.image_encoder)
     network.to(device, memory_format=torch.channels_last)
     if device.type == "cpu":
-        for part in (network.image_encoder, network.prompt_encoder, network.mask_decoder):
-            if dtype == torch.float32 or part is not network.image_encoder:
-                pack_linears(part)
+        pack_linears(network.prompt_encoder)
+        pack_linears(network.mask_decoder)
+        if dtype == torch.float32 and not compiled:
+            pack_linears(network.image_encoder)
+    encoder: Any = torch.compile(network.image_encoder) if compiled else network.image_encoder
     return Sam(
         model=model,
         device=device,
         dtype=dtype,
-        encode=ImageEncoder(network.image_encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding),
+        encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding),
         decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
         checkpoint=checkpoint,
         size=size,
