@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from persam_video.frame import Frame, FrameResult
     from persam_video.pipeline import track
     from persam_video.sam.models import Sam, load_sam
+    from persam_video.segmenter import Segmenter
     from persam_video.tracker import Tracker
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ _HOMES = {
     "InputError": "errors",
     "PersamError": "errors",
     "Sam": "sam.models",
+    "Segmenter": "segmenter",
     "Tracker": "tracker",
     "load_sam": "sam.models",
     "track": "pipeline",
@@ -40,6 +42,7 @@ __all__ = [
     "InputError",
     "PersamError",
     "Sam",
+    "Segmenter",
     "Tracker",
     "load_sam",
     "track",

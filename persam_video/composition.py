@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from persam_video.frame import LabelMap
+from persam_video.sam.preprocess import Geometry, to_frame
+
+_OBJECTS_AT_A_TIME = 16
+"""How many are resized to the frame at once: with 254 objects the logits of a 4K frame would fill 8 GB."""
 
 NEVER = 1e-5
 """The least probability that is told apart from 0, so that log-odds stay finite."""
@@ -29,6 +36,19 @@ def compose(parts: Iterable[Tensor]) -> Tensor:
         owner = torch.where(better, which + 1 + count, owner)
         count += len(logits)
     return torch.as_tensor(owner)
+
+
+def label_map_of(logits: Tensor, geometry: Geometry, object_ids: Sequence[int]) -> LabelMap:
+    """The label map of a frame: every pixel belongs to one object or to the background.
+
+    Args:
+        logits: float, N×rows×columns of the low-res grid.
+        geometry: the frame's size.
+        object_ids: of the N objects.
+    """
+    owners = compose(to_frame(part, geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
+    label_map: LabelMap = np.array([0, *object_ids], dtype=np.uint8)[owners.to(torch.uint8).cpu().numpy()]
+    return label_map
 
 
 def owned(logits: Tensor) -> Tensor:

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from persam_video.davis.dataset import DavisDataset, DavisSequence
 from persam_video.errors import InputError, OutputError, PersamError
-from persam_video.frame import Frame, LabelMap, ids_in
+from persam_video.frame import IGNORE_ID, Frame, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.masks.palette import read_palette_png
 from persam_video.options import DEFAULT_METHOD
@@ -72,7 +73,7 @@ class DatasetRun:
         dataset: from `open_dataset`.
         sam: from `load_sam`.
         folder: where the masks go.
-        method: how objects are found: ``appearance`` or ``persam-f``.
+        method: how objects are found: one of `persam_video.options.METHODS`.
         overwrite: replace masks that ``run.json`` does not know of, too.
         progress: show a bar over the frames of a sequence on stderr.
     Raises:
@@ -134,8 +135,8 @@ class DatasetRun:
         with open_video(sequence.pictures[0].parent, start=start) as reader:
             size = {"width": reader.info.width, "height": reader.info.height}
             label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
-            appearing = partial(_appearing, sequence)
-            results = track_frames(reader, self._sam, label_map, seconds, appearing, method=self._method)
+            later = partial(_appearing, sequence, set(ids_in(label_map)))
+            results = track_frames(reader, self._sam, label_map, seconds, later, method=self._method)
             folder = self._folder / sequence.name
             if self._old[sequence.name]:  # masks of an earlier run; a torn one would not be taken for a mask
                 for picture in sequence.pictures:
@@ -194,14 +195,17 @@ def check_folder(dataset: DavisDataset, folder: Path, *, overwrite: bool = False
     return records
 
 
-def _appearing(sequence: DavisSequence, frame: Frame) -> LabelMap | None:
-    """The annotation of objects that may appear in a frame."""
+def _appearing(sequence: DavisSequence, known: set[int], frame: Frame) -> LabelMap | None:
+    """The objects that appear in a frame, as annotated; of those that are known, to which they are added, nothing."""
     number = sequence.given_at(frame.name)
     if number is None:
         return None
-    label_map = sequence.read_annotation(number)
-    if not ids_in(label_map):
+    annotation = sequence.read_annotation(number)
+    new_ids = set(ids_in(annotation)) - known
+    if not new_ids:
         return None
+    known |= new_ids
+    label_map = np.where(np.isin(annotation, [*new_ids, IGNORE_ID]), annotation, 0)
     return check_label_map(label_map, width=frame.width, height=frame.height, name=str(sequence.annotations[number]))
 
 

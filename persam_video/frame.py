@@ -100,6 +100,14 @@ class FrameResult:
         if self.scores.keys() != self.visible.keys():
             raise ValueError("scores and visible must be about the same object ids")
 
+    @classmethod
+    def of(cls, frame: Frame, label_map: LabelMap, scores: Mapping[int, float]) -> FrameResult:
+        """The result where ``scores`` are of all objects: those without a pixel are absent."""
+        areas = np.bincount(label_map.ravel(), minlength=256)
+        visible = {i: bool(areas[i]) for i in scores}
+        clamped = {i: min(max(score, 0.0), 1.0) if visible[i] else 0.0 for i, score in scores.items()}
+        return cls(frame=frame, label_map=label_map, scores=clamped, visible=visible)
+
     @property
     def index(self) -> int:
         """Number of the frame in its source, from 0."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from persam_video.background import read_ahead
 from persam_video.frame import Frame, FrameResult, LabelMap
-from persam_video.masks.first_frame import check_label_map, load_first_masks
+from persam_video.given import FirstMask, gather
+from persam_video.masks.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
+from persam_video.prompted import first_label_map
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam, load_sam
+from persam_video.saved_targets import SavedTargets, load_targets, write_targets
 from persam_video.tracker import Tracker, check_method
 from persam_video.video.reader import VideoReader, open_video
-
-FirstMask = str | Path | Sequence[str | Path] | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+from persam_video.whole_file import check_writable
 
 _READ_AHEAD = 4
 _ENCODE_AHEAD = 2
@@ -40,8 +40,10 @@ class StageSeconds:
 
 def track(
     source: str | Path,
-    first_mask: FirstMask,
+    first_mask: FirstMask | None = None,
     *,
+    first_prompts: Sequence[ObjectPrompt] = (),
+    later_masks: Mapping[int, str | Path] | None = None,
     method: str = DEFAULT_METHOD,
     model: str = DEFAULT_MODEL,
     checkpoint: str | Path | None = None,
@@ -51,6 +53,8 @@ def track(
     end: int | float | None = None,
     stride: int = 1,
     hwaccel: str | None = None,
+    targets: str | Path | None = None,
+    save_targets: str | Path | None = None,
     sam: Sam | None = None,
 ) -> Iterator[FrameResult]:
     """Track the objects of a video from the masks of its first frame.
@@ -62,8 +66,11 @@ def track(
         source: a video file, a folder of pictures, or a glob pattern of pictures.
         first_mask: a label map's file (palette or grey PNG), a folder with one, several binary masks' files, or the
             label map itself, H×W, integer ids (or bool for one object). It belongs to the frame at ``start``.
-        method: ``appearance`` (a classifier of each object's appearance, with optical flow and SAM) or ``persam-f``
-            (the published one).
+        first_prompts: boxes and points instead of masks, or for further objects: SAM makes their masks.
+        later_masks: files of masks by the number of their frame: objects that appear there are followed from there on,
+            and those that are tracked already are corrected.
+        method: ``appearance`` (a classifier of each object's appearance, with optical flow and SAM), or one of the
+            published ``persam-f`` and ``persam``.
         model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
         checkpoint: a local file of weights instead of the published ones.
         device: ``auto``, ``cuda``, ``cpu``, ``mps``, or a torch device such as ``cuda:1``.
@@ -72,6 +79,9 @@ def track(
         end: the frame before which to stop, likewise.
         stride: take every so many frames.
         hwaccel: decode a video file on this kind of device (``cuda``, ``videotoolbox``, …) instead of the processor.
+        targets: a file of ``save_targets``, from another video: its objects, which need no mask here, are followed from
+            the first frame in which they are found. They have the method that they were learned by.
+        save_targets: write what was learned of the objects into this file (safetensors).
         sam: a model that is loaded already; ``model``, ``checkpoint``, ``device`` and ``precision`` do not count then.
     Yields:
         A `FrameResult` for every frame; the first one's label map is the given mask.
@@ -80,52 +90,63 @@ def track(
         DamagedVideoError: the video broke off; the results of the frames before it were yielded.
     """
     check_method(method)
+    if save_targets is not None:
+        check_writable(Path(save_targets))
     reader = open_video(source, start=start, end=end, stride=stride, hwaccel=hwaccel)
     try:
-        label_map = first_label_map(first_mask, reader)
+        given = gather(
+            reader,
+            first_mask=first_mask,
+            first_prompts=first_prompts,
+            later_masks=((frame, Path(path)) for frame, path in (later_masks or {}).items()),
+            nothing_needed=targets is not None,
+        )
         if sam is None:
             sam = load_sam(model, checkpoint=checkpoint, device=device, precision=precision)
+        known = None if targets is None else load_targets(Path(targets), sam)
+        label_map = first_label_map(sam, reader.first.image, given)
     except BaseException:
         reader.close()
         raise
-    return track_frames(reader, sam, label_map, method=method)
-
-
-def first_label_map(first_mask: FirstMask, reader: VideoReader) -> LabelMap:
-    """The first frame's masks as one label map of the video's size, whatever they were given as."""
-    width, height = reader.info.width, reader.info.height
-    if isinstance(first_mask, np.ndarray):
-        return check_label_map(first_mask, width=width, height=height)
-    sources = [first_mask] if isinstance(first_mask, (str, Path)) else list(first_mask)
-    return load_first_masks(sources, width=width, height=height)
+    keep = None if save_targets is None else partial(write_targets, Path(save_targets), sam)
+    return track_frames(reader, sam, label_map, later=given.later.take, method=method, targets=known, keep=keep)
 
 
 def track_frames(
     reader: VideoReader,
     sam: Sam,
-    label_map: LabelMap,
+    label_map: LabelMap | None,
     seconds: StageSeconds | None = None,
-    appearing: Callable[[Frame], LabelMap | None] = lambda frame: None,
+    later: Callable[[Frame], LabelMap | None] = lambda frame: None,
     *,
     method: str = DEFAULT_METHOD,
+    targets: SavedTargets | None = None,
+    keep: Callable[[SavedTargets], None] | None = None,
 ) -> Generator[FrameResult, None, None]:
     """Track the objects of a label map through the frames of a reader, which is closed at the end.
 
     Args:
         seconds: what the stages took is added to it.
-        appearing: for every frame but the first, the label map of objects that appear in it, if there are any.
-        method: as for `track`.
+        later: for every frame but the first, its label map if masks are given in it (see `Tracker.step`).
+        label_map: of the first frame; None where there are targets and no further object.
+        method: as for `track`; targets have their own.
+        targets: objects that are known from elsewhere.
+        keep: is called with all targets whenever one was learned.
     """
     seconds = seconds if seconds is not None else StageSeconds()
-    tracker = None
+    tracker = None if targets is None else Tracker.from_targets(sam, targets)
     with reader, closing(_encoded(reader, sam, seconds)) as frames:
-        for frame, features in frames:
+        for number, (frame, features) in enumerate(frames):
             started = time.perf_counter()
+            given = later(frame) if number else label_map
             if tracker is None:
-                tracker = Tracker(sam, frame, label_map, method=method, features=features)
+                assert given is not None
+                tracker = Tracker(sam, frame, given, method=method, features=features)
                 result = tracker.first_result
             else:
-                result = tracker.step(frame, features=features, label_map=appearing(frame))
+                result = tracker.step(frame, features=features, label_map=given)
+            if keep is not None and given is not None:
+                keep(tracker.targets)
             seconds.track += time.perf_counter() - started
             yield result
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,18 +12,16 @@ import torch
 from torch import Tensor
 
 from persam_video.appearance.tracking import AppearanceTracking
-from persam_video.composition import compose
+from persam_video.composition import label_map_of
 from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
 from persam_video.options import DEFAULT_METHOD, METHODS
-from persam_video.persam.tracking import PersamFTracking
+from persam_video.persam.segmentation import PERSAM, PERSAM_F
+from persam_video.persam.tracking import PersamTracking
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
-from persam_video.sam.preprocess import to_frame
-
-_OBJECTS_AT_A_TIME = 16
-"""How many are resized to the frame at once: with 254 objects the logits of a 4K frame would fill 8 GB."""
+from persam_video.saved_targets import SavedTargets
 
 
 class Method(Protocol):
@@ -36,6 +35,19 @@ class Method(Protocol):
             ignored: bool, H×W, on the CPU: what is neither object nor background.
         """
 
+    def forget(self, indices: Sequence[int]) -> None:
+        """Drop objects, by their places among all; those behind them move up."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What is known of the objects from where they were given, to be kept; nothing of the frames since."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with objects of a `state`, before any frame: they are looked for everywhere.
+
+        Raises:
+            KeyError: it is not one of this method's.
+        """
+
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
         """All objects in the next frame.
 
@@ -44,7 +56,11 @@ class Method(Protocol):
         """
 
 
-_METHODS: dict[str, Callable[[Sam], Method]] = {"appearance": AppearanceTracking, "persam-f": PersamFTracking}
+_METHODS: dict[str, Callable[[Sam], Method]] = {
+    "appearance": AppearanceTracking,
+    "persam-f": partial(PersamTracking, recipe=PERSAM_F),
+    "persam": partial(PersamTracking, recipe=PERSAM),
+}
 
 
 class Tracker:
@@ -58,7 +74,7 @@ class Tracker:
         frame: the first frame: a `Frame`, or a picture, RGB, uint8, H×W×3.
         label_map: its masks: H×W, integer object ids from 1 to 254, 0 = background, 255 = ignore; or bool for one
             object.
-        method: ``appearance`` or ``persam-f`` (`persam_video.options`), or what makes a `Method` of one's own.
+        method: ``appearance``, ``persam-f`` or ``persam`` (`persam_video.options`), or what makes a `Method`.
         features: the first frame's features, if they are at hand already.
     Raises:
         InputError: no such method.
@@ -74,18 +90,48 @@ class Tracker:
         method: str | Callable[[Sam], Method] = DEFAULT_METHOD,
         features: Features | None = None,
     ) -> None:
-        if isinstance(method, str):
-            check_method(method)
-            method = _METHODS[method]
-        self._sam = sam
-        self._index = 0  # of the next frame, where it does not come with a number of its own
-        self.object_ids: tuple[int, ...] = ()
-        self._method = method(sam)
+        self._begin(sam, method)
         first = self._as_frame(frame)
         given = check_label_map(np.asarray(label_map), width=first.width, height=first.height)
         self._add(first, features if features is not None else sam.encode(first.image), given, ids_in(given))
         self._index += 1
         self.first_result = self._result(first, np.where(given == IGNORE_ID, 0, given).astype(np.uint8), {})
+
+    @classmethod
+    def from_targets(cls, sam: Sam, targets: SavedTargets) -> Tracker:
+        """Track objects that are known from elsewhere: each is absent until it is found in one of the frames.
+
+        Every frame, the first too, is for `step`.
+
+        Args:
+            sam: the model that the targets are of.
+            targets: from `persam_video.saved_targets.load_targets`, or another tracker's `targets`.
+        """
+        tracker = cls.__new__(cls)
+        tracker._begin(sam, targets.method)
+        tracker._method.restore(targets.state)
+        tracker.object_ids = targets.object_ids
+        return tracker
+
+    @property
+    def targets(self) -> SavedTargets:
+        """What was learned of the objects where they were given, to be kept (`saved_targets.write_targets`).
+
+        Raises:
+            InputError: the method is one of one's own.
+        """
+        if self._method_name is None:
+            raise InputError(f"targets can be kept of the methods {', '.join(METHODS)} only")
+        return SavedTargets(self._method_name, self.object_ids, self._method.state())
+
+    def _begin(self, sam: Sam, method: str | Callable[[Sam], Method]) -> None:
+        if isinstance(method, str):
+            check_method(method)
+        self._method_name = method if isinstance(method, str) else None
+        self._method = (_METHODS[method] if isinstance(method, str) else method)(sam)
+        self._sam = sam
+        self._index = 0  # of the next frame, where it does not come with a number of its own
+        self.object_ids: tuple[int, ...] = ()
 
     def step(
         self, frame: Frame | Image, *, features: Features | None = None, label_map: npt.ArrayLike | None = None
@@ -95,8 +141,8 @@ class Tracker:
         Args:
             frame: a `Frame`, or a picture, RGB, uint8, H×W×3, of any size.
             features: the frame's features, if they are at hand already.
-            label_map: masks of objects that appear in this frame, as in the first one; they are followed from here on.
-                Ids that are tracked already do not count.
+            label_map: masks in this frame, as in the first one. Objects that are new are followed from here on; those
+                that are tracked already are corrected: what was learned of them is replaced by what is given here.
         Raises:
             FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
         """
@@ -109,12 +155,22 @@ class Tracker:
             features = self._sam.encode(frame.image)
         logits, scores = self._method.find(frame, features)
         known = dict(zip(self.object_ids, scores.tolist(), strict=True))
-        owners = compose(to_frame(part, features.geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
-        found = np.array([0, *self.object_ids], dtype=np.uint8)[owners.to(torch.uint8).cpu().numpy()]
-        if given is not None and (new_ids := [i for i in ids_in(given) if i not in self.object_ids]):
-            self._add(frame, features, given, new_ids)
-            found = np.where(np.isin(given, new_ids), given, found)
+        found = label_map_of(logits, features.geometry, self.object_ids)
+        if given is not None:
+            there = ids_in(given)
+            given_ids = [*(i for i in self.object_ids if i in there), *(i for i in there if i not in self.object_ids)]
+            found = np.where(np.isin(found, given_ids), 0, found)
+            found = np.where(np.isin(given, given_ids), given, found).astype(np.uint8)
+            known = {i: score for i, score in known.items() if i not in given_ids}
+            self._forget(known)
+            self._add(frame, features, given, given_ids)
         return self._result(frame, found, known)
+
+    def _forget(self, all_but: Collection[int]) -> None:
+        places = [place for place, i in enumerate(self.object_ids) if i not in all_but]
+        if places:
+            self._method.forget(places)
+            self.object_ids = tuple(i for i in self.object_ids if i in all_but)
 
     def _add(self, frame: Frame, features: Features, given: LabelMap, object_ids: Sequence[int]) -> None:
         masks = torch.stack([torch.from_numpy(given == i) for i in object_ids])
@@ -123,14 +179,7 @@ class Tracker:
 
     def _result(self, frame: Frame, label_map: LabelMap, scores: Mapping[int, float]) -> FrameResult:
         """The result for all objects; those without a score were given."""
-        areas = np.bincount(label_map.ravel(), minlength=256)
-        visible = {i: bool(areas[i]) for i in self.object_ids}
-        return FrameResult(
-            frame=frame,
-            label_map=label_map,
-            scores={i: min(max(scores.get(i, 1.0), 0.0), 1.0) if visible[i] else 0.0 for i in self.object_ids},
-            visible=visible,
-        )
+        return FrameResult.of(frame, label_map, {i: scores.get(i, 1.0) for i in self.object_ids})
 
     def _as_frame(self, frame: Frame | Image) -> Frame:
         if isinstance(frame, Frame):

@@ -28,12 +28,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); give another file") from error
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, overwrite: bool = True) -> None:
     """Tell before long work what `write_whole` would say after it.
 
+    Args:
+        overwrite: whether there may be such a file already.
     Raises:
         OutputError: there is something else than a file, or no file can be made there.
     """
+    if not overwrite and path.is_file():
+        raise OutputError(f"{path} exists already; give --overwrite to replace it")
     if not path.name or (path.exists() and not path.is_file()):
         raise OutputError(f"{path} cannot be written (it is no file); give a file's name")
     folder = path.resolve().parent

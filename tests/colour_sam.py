@@ -40,14 +40,15 @@ class ColourSam:
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:
         self.batches.append(len(prompts.points))
-        self.had_box.append(prompts.has_box.tolist())
+        self.had_box.append([] if prompts.has_box is None else prompts.has_box.tolist())
         unit = F.normalize(features.tensor[0], dim=0)
         rows, columns = unit.shape[1:]
         cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long()
         wanted = unit[:, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1)]  # [256, N]
         alike: Tensor = torch.einsum("cn,chw->nhw", wanted, unit) > 0.95
         logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
-        return Decoded(logits.expand(-1, 3, -1, -1).clone(), torch.full((len(logits), 3), 0.9))
+        scores = torch.full((len(logits), 3), 0.9)
+        return Decoded(logits.expand(-1, 3, -1, -1).clone(), scores, logits[:, 0], scores[:, 0])
 
 
 RED, GREEN, BLUE, YELLOW = (230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20)

@@ -59,7 +59,7 @@ class TestKernelRidge:
         unit, colours = self.cells()
         coverage = torch.rand(300, 2)
         settings = Settings(landmarks=300, noise=0.1)
-        classifier = KernelRidge(unit, colours, coverage, torch.ones(300, dtype=torch.bool), settings)
+        classifier = KernelRidge.fit(unit, colours, coverage, torch.ones(300, dtype=torch.bool), settings)
         x = torch.cat((F.normalize(unit - unit.mean(dim=0), dim=1), settings.colour_weight**0.5 * colours), dim=1)
         gram = torch.exp(torch.cdist(x, x).square() / -(2 * settings.bandwidth))
         centred = coverage - coverage.mean(dim=0)
@@ -72,7 +72,7 @@ class TestKernelRidge:
         coverage = torch.zeros(400, 1)
         coverage[:100] = 1
         ones = torch.ones(400, dtype=torch.bool)
-        classifier = KernelRidge(unit, torch.zeros(400, 6), coverage, ones, Settings(landmarks=16))
+        classifier = KernelRidge.fit(unit, torch.zeros(400, 6), coverage, ones, Settings(landmarks=16))
         scores = classifier.scores(classifier.lift(unit, torch.zeros(400, 6)))
         assert scores[:100].min() > 0.9
         assert scores[100:].abs().max() < 0.1
@@ -85,7 +85,7 @@ class TestKernelRidge:
         known = torch.ones(100, dtype=torch.bool)
         scores = {}
         for weight in (0.0, 2.0):
-            classifier = KernelRidge(unit, colours, coverage, known, Settings(colour_weight=weight))
+            classifier = KernelRidge.fit(unit, colours, coverage, known, Settings(colour_weight=weight))
             other = F.normalize(torch.ones(100, 256) + 0.1 * torch.randn(100, 256), dim=1)
             out = classifier.scores(classifier.lift(other, colours))
             scores[weight] = (out[:50].mean() - out[50:].mean()).item()
@@ -96,7 +96,7 @@ class TestKernelRidge:
         coverage = torch.rand(300, 1)
         counts = torch.arange(300) < 200
         wrong = torch.where(counts[:, None], coverage, 50.0)
-        a, b = (KernelRidge(unit, colours, each, counts, Settings()) for each in (coverage, wrong))
+        a, b = (KernelRidge.fit(unit, colours, each, counts, Settings()) for each in (coverage, wrong))
         assert torch.equal(a.scores(a.lift(unit, colours)), b.scores(b.lift(unit, colours)))
 
     def test_later_frames_are_learned_and_the_first_is_not_forgotten(self) -> None:
@@ -104,7 +104,7 @@ class TestKernelRidge:
         unit, colours = kinds.repeat_interleave(50, dim=0), torch.zeros(200, 6)
         coverage, known = torch.zeros(200, 1), torch.ones(200, dtype=torch.bool)
         coverage[:50] = 1
-        classifier = KernelRidge(unit, colours, coverage, known, Settings())
+        classifier = KernelRidge.fit(unit, colours, coverage, known, Settings())
         lifted = classifier.lift(unit, colours)
         changed = torch.zeros(200, 1)
         changed[50:100] = 1  # the object has turned, and shows what was only around it before

@@ -233,6 +233,15 @@ class TestLayouts:
         fault = str(track(tmp_path / "vos", tmp_path / "out")["video"].fault)
         assert "00002.png is 50×50 pixels" in fault
 
+    def test_a_later_annotation_tells_nothing_of_known_objects(self, tmp_path: Path) -> None:
+        """A dataset whose frames are all annotated must not correct what is scored."""
+        moved = np.roll(draw(SEQUENCES["two"], 2)[1], 40, axis=0)
+        self.youtube_vos(tmp_path / "vos", {2: moved})
+        track(tmp_path / "vos", tmp_path / "out")
+        mask = read_palette_png(tmp_path / "out" / "video" / "00002.png")
+        truth = draw(SEQUENCES["two"], 2)[1]
+        assert all(((mask == i) & (truth == i)).sum() / ((mask == i) | (truth == i)).sum() > 0.75 for i in (1, 2))
+
     def test_youtube_vos_objects_appear_later(self, tmp_path: Path) -> None:
         late = Square(5, BLUE, left=120, top=16, away=range(3))
         squares = [*SEQUENCES["two"], late]

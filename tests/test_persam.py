@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from persam_video.persam.guidance import guide
 from persam_video.persam.location_prior import confidence_maps, location_prior
-from persam_video.persam.prompts import BOX_MARGIN, boxes_of, frame_prompts
+from persam_video.persam.prompts import BOX_MARGIN, boxes_of, prior_prompts
 from persam_video.persam.refinement import refine
-from persam_video.persam.scale_weights import dice_loss, fit_scale_weights, focal_loss, weigh_scales
-from persam_video.persam.target import foreground_cells, learn_embeddings
+from persam_video.persam.scale_weights import VIDEO_RANGE, dice_loss, fit_scale_weights, focal_loss, weigh_scales
+from persam_video.persam.target import Targets, foreground_cells, learn_embeddings
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Decoded, Prompts
+from persam_video.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE, Decoded, Prompts
 from persam_video.sam.preprocess import Geometry
+from persam_video.sam.two_way_transformer import Guidance
 
 SQUARE = Geometry(1024, 1024)
 
@@ -34,7 +37,7 @@ class TestTarget:
     def test_the_confidence_map_of_one_local_feature_is_its_cosine_similarity(self) -> None:
         """Eq. 3 to 5 as they are written."""
         reference, frame = features(), features()
-        embeddings = learn_embeddings(reference, rectangle(160, 320, 176, 336))
+        embeddings, _ = learn_embeddings(reference, rectangle(160, 320, 176, 336))
         unit, other = F.normalize(reference.tensor[0], dim=0), F.normalize(frame.tensor[0], dim=0)
         expected = torch.einsum("c,chw->hw", unit[:, 10, 20], other)
         expected = F.interpolate(expected[None, None], size=256, mode="bilinear")[0]
@@ -42,17 +45,18 @@ class TestTarget:
 
     def test_several_are_represented_by_half_their_mean_and_half_their_maximum(self) -> None:
         reference = features()
-        embeddings = learn_embeddings(reference, rectangle(160, 320, 480, 640))
+        embeddings, semantics = learn_embeddings(reference, rectangle(160, 320, 480, 640))
         local = reference.tensor[0, :, 10:30, 20:40].flatten(1)
         expected = local.mean(dim=1) / 2 + local.amax(dim=1) / 2
         torch.testing.assert_close(embeddings[0], expected / expected.norm())
+        torch.testing.assert_close(semantics[0], local.mean(dim=1))
 
     def test_an_object_smaller_than_a_cell_gets_its_nearest_cell(self) -> None:
         masks = torch.cat((rectangle(100, 203, 103, 206), rectangle(0, 0, 512, 512)))
         cells = foreground_cells(masks)
         assert cells[0].nonzero().tolist() == [[6, 12]]
         assert cells[1].sum() == 32 * 32
-        assert learn_embeddings(features(), masks).isfinite().all()
+        assert all(each.isfinite().all() for each in learn_embeddings(features(), masks))
 
     def test_cells_that_are_covered_by_less_than_half_do_not_count(self) -> None:
         cells = foreground_cells(rectangle(0, 0, 16 + 7, 16))
@@ -78,9 +82,9 @@ class TestPrompts:
 
     def test_the_previous_box_is_grown_but_not_out_of_the_frame(self) -> None:
         boxes = torch.tensor([[100.0, 100.0, 200.0, 300.0], [4.0, 300.0, 1020.0, 570.0]])
-        prompts = frame_prompts(
-            torch.tensor([[10, 20], [0, 0]]), boxes, torch.tensor([True, True]), features(geometry=Geometry(576, 1024))
-        )
+        where = (boxes, torch.tensor([True, True]))
+        frame = features(geometry=Geometry(576, 1024))
+        prompts = prior_prompts(torch.tensor([[10, 20], [0, 0]]), None, where, None, frame)
         m = BOX_MARGIN
         assert prompts.boxes[0].tolist() == [100 - m, 100 - m, 200 + m, 300 + m]
         assert prompts.boxes[1].tolist() == [-0.5, 300 - m, 1023.5, 575.5]
@@ -88,9 +92,21 @@ class TestPrompts:
         assert (prompts.labels == POSITIVE).all()
 
     def test_an_object_that_was_not_seen_has_only_the_location_prior(self) -> None:
-        prompts = frame_prompts(torch.tensor([[10, 20]]), torch.zeros(1, 4), torch.tensor([False]), features())
+        nowhere = (torch.zeros(1, 4), torch.tensor([False]))
+        prompts = prior_prompts(torch.tensor([[10, 20]]), None, nowhere, None, features())
         assert prompts.labels.tolist() == [[POSITIVE, NO_POINT]]
         assert prompts.has_box.tolist() == [False]
+
+    def test_a_picture_by_itself_has_the_prior_alone_and_its_negative(self) -> None:
+        maps = torch.zeros(2, 256, 256)
+        maps[0, 20, 10], maps[0, 200, 100] = 1, -1
+        prompts = prior_prompts(location_prior(maps), location_prior(-maps), None, None, features())
+        assert prompts.points[0].tolist() == [[41.5, 81.5], [401.5, 801.5]]
+        assert prompts.labels.tolist() == [[POSITIVE, NEGATIVE]] * 2
+        assert prompts.boxes is None
+
+
+fit = partial(fit_scale_weights, within=VIDEO_RANGE)
 
 
 class TestScaleWeights:
@@ -111,7 +127,7 @@ class TestScaleWeights:
     @pytest.mark.parametrize("scale", [0, 1, 2])
     def test_the_scale_of_the_given_mask_gains(self, scale: int) -> None:
         logits, masks = self.scales()
-        weights = fit_scale_weights(logits, masks[scale][None], torch.ones(64, 64, dtype=torch.bool))
+        weights = fit(logits, masks[scale][None], torch.ones(64, 64, dtype=torch.bool))
         assert weights.sum().item() == pytest.approx(1, abs=1e-6)
         assert weights[0].argmax() == scale
         mask = weigh_scales(logits, weights)[0] > 0
@@ -125,31 +141,31 @@ class TestScaleWeights:
         optimiser = torch.optim.AdamW([learned], lr=4e-4, eps=1e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 800)
         for _ in range(800):
-            weights = torch.stack((learned[0], learned[1], 1 - learned.sum()))
+            weights = torch.stack((1 - learned.sum(), learned[0], learned[1]))
             out = weigh_scales(logits, weights[None]).flatten(1)
             loss = (dice_loss(out, mask.flatten(1)) + focal_loss(out, mask.flatten(1))).sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-        ours = fit_scale_weights(logits, mask, torch.ones(32, 32, dtype=torch.bool))
+        ours = fit(logits, mask, torch.ones(32, 32, dtype=torch.bool))
         assert (learned.detach() - 1 / 3).abs().max() > 0.05
-        torch.testing.assert_close(ours[0, :2], learned.detach(), atol=0.01, rtol=0)
+        torch.testing.assert_close(ours[0, 1:], learned.detach(), atol=0.01, rtol=0)
 
     def test_objects_do_not_influence_one_another(self) -> None:
         logits, masks = self.scales(3)
         valid = torch.ones(64, 64, dtype=torch.bool)
-        together = fit_scale_weights(logits, masks, valid)
+        together = fit(logits, masks, valid)
         for i in range(3):
-            torch.testing.assert_close(together[i], fit_scale_weights(logits[:1], masks[i : i + 1], valid)[0])
+            torch.testing.assert_close(together[i], fit(logits[:1], masks[i : i + 1], valid)[0])
 
     def test_cells_that_do_not_count_do_not_count(self) -> None:
         logits, masks = self.scales()
         valid = torch.ones(64, 64, dtype=torch.bool)
         valid[40:] = False
-        expected = fit_scale_weights(logits, masks[1:2], valid)
+        expected = fit(logits, masks[1:2], valid)
         logits[:, :, 40:] = 50
-        torch.testing.assert_close(fit_scale_weights(logits, masks[1:2], valid), expected)
+        torch.testing.assert_close(fit(logits, masks[1:2], valid), expected)
 
     def test_dice(self) -> None:
         mask = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
@@ -173,16 +189,51 @@ class TestRefinement:
             asked.append(prompts)
             logits = torch.full((1, 3, 256, 256), -1.0)
             logits[0, 1, 40 * len(asked) : 100, 40:100] = 1
-            return Decoded(logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]))
+            return Decoded(logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]), logits[:, 0], torch.zeros(1))
 
         start = torch.full((1, 256, 256), -1.0)
         start[0, 10:20, 30:60] = 1
-        prompts = frame_prompts(torch.tensor([[5, 5]]), torch.zeros(1, 4), torch.tensor([False]), features())
+        nowhere = (torch.zeros(1, 4), torch.tensor([False]))
+        guidance = Guidance(semantics=torch.zeros(1, 256))
+        prompts = prior_prompts(torch.tensor([[5, 5]]), None, nowhere, guidance, features())
         logits, scores = refine(decode, features(), prompts, start)
         assert len(asked) == 2
         assert asked[0].boxes.tolist() == [[119.5, 39.5, 239.5, 79.5]]
         assert torch.equal(asked[0].masks, start)
         assert asked[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
         assert all(torch.equal(each.points, prompts.points) for each in asked)
+        assert all(each.guidance is None for each in asked)
         assert scores.item() == pytest.approx(0.9)
         assert (logits > 0).sum() == 20 * 60
+
+        asked.clear()
+        refine(decode, features(), prior_prompts(torch.tensor([[5, 5]]), None, None, None, features()), start)
+        assert asked[0].boxes is None  # a picture by itself: the mask first, then the box too
+        assert asked[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
+
+
+class TestGuidance:
+    def test_attention_is_drawn_to_what_stands_out(self) -> None:
+        similarity = torch.tensor([[[0.1, 0.1, 0.1, 0.9]], [[0.5, 0.5, 0.5, 0.5]]])
+        guidance = guide(similarity, None)
+        assert guidance is not None and guidance.attention is not None and guidance.semantics is None
+        standard = (similarity[0] - similarity[0].mean()) / similarity[0].std()
+        torch.testing.assert_close(guidance.attention[0], standard.sigmoid())
+        assert (guidance.attention[1] == 0.5).all()  # nothing stands out
+
+    def test_none(self) -> None:
+        assert guide(None, None) is None
+
+
+class TestTargets:
+    def targets(self, *values: float) -> Targets:
+        column = torch.tensor(values)[:, None]
+        return Targets(F.normalize(column.expand(-1, 256), dim=1), column.expand(-1, 256), column.expand(-1, 3))
+
+    def test_join_and_pool(self) -> None:
+        joined = Targets.join((Targets.of_none(torch.device("cpu")), self.targets(1.0), self.targets(2.0, 3.0)))
+        assert joined.semantics[:, 0].tolist() == [1, 2, 3]
+        pooled = Targets.pool((self.targets(1.0, 2.0), self.targets(3.0, 6.0)))
+        assert pooled.semantics[:, 0].tolist() == [2, 4]
+        assert pooled.scale_weights[:, 2].tolist() == [2, 4]
+        torch.testing.assert_close(pooled.embeddings.norm(dim=1), torch.ones(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from persam_video.sam.models import (
     sam_from_network,
 )
 from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
+from persam_video.sam.two_way_transformer import Guidance, _attend
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +186,65 @@ class TestDecode:
         after = sam.decode(features, prompts).logits
         assert torch.equal(before[1], after[1])
         assert not torch.allclose(before[0], after[0])
+
+
+class TestGuidedDecode:
+    """Guidance against SAM's own decoder (PerSAM eq. 8, 10)."""
+
+    @pytest.fixture
+    def asked(self, encoded: torch.Tensor) -> tuple[Features, Prompts]:
+        points = torch.tensor([[[300.0, 200.0]], [[500.0, 300.0]]])
+        labels = torch.full((2, 1), POSITIVE)
+        return Features(encoded[:, :, :36], Geometry(90, 160)), Prompts(points, labels)
+
+    def test_without_guidance_or_with_none_of_it_the_masks_are_sams(
+        self, sam: Sam, vit_t: torch.nn.Module, asked: tuple[Features, Prompts]
+    ) -> None:
+        features, prompts = asked
+        with torch.no_grad():
+            sparse, dense = vit_t.prompt_encoder(points=(prompts.points, prompts.labels), boxes=None, masks=None)
+            logits, scores = vit_t.mask_decoder.predict_masks(
+                image_embeddings=features.tensor,
+                image_pe=vit_t.prompt_encoder.get_dense_pe()[:, :, :36],
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense[:, :, :36],
+            )
+        nothing = Guidance(semantics=torch.zeros(2, 256))
+        for answer in (sam.decode(features, prompts), sam.decode(features, replace(prompts, guidance=nothing))):
+            torch.testing.assert_close(answer.logits, logits[:, 1:], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(answer.single, logits[:, 0], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(answer.scores, scores[:, 1:], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(answer.single_scores, scores[:, 0], atol=1e-4, rtol=1e-4)
+
+    def test_guidance_is_each_objects_own(self, sam: Sam, asked: tuple[Features, Prompts]) -> None:
+        features, prompts = asked
+        attention = torch.zeros(2, 36, 64)
+        attention[1, 10:20, 30:40] = 5
+        semantics = torch.zeros(2, 256)
+        semantics[1] = features.tensor[0, :, 15, 35]
+        plain = sam.decode(features, replace(prompts, guidance=Guidance(torch.zeros(2, 36, 64), semantics * 0)))
+        for guidance in (Guidance(attention, semantics * 0), Guidance(torch.zeros(2, 36, 64), semantics)):
+            guided = sam.decode(features, replace(prompts, guidance=guidance))
+            torch.testing.assert_close(guided.logits[0], plain.logits[0], atol=1e-3, rtol=1e-4)
+            assert (guided.logits[1] - plain.logits[1]).abs().max() > 0.1
+
+    def test_the_attention_is_that_of_equation_8(self, sam: Sam) -> None:
+        """softmax(softmax(q k) + bias) v, worked out by hand for one layer."""
+        attention = sam.decode._transformer.final_attn_token_to_image
+        q, k, bias = torch.randn(1, 3, 256), torch.randn(1, 5, 256), torch.rand(1, 1, 1, 5)
+        with torch.no_grad():
+            ours = _attend(attention, q, k, k, bias)
+            expected = torch.zeros(1, 3, attention.internal_dim)
+            heads = attention.internal_dim // attention.num_heads
+            for head in range(attention.num_heads):
+                part = slice(head * heads, (head + 1) * heads)
+                a, b, c = (
+                    project(each)[..., part]
+                    for project, each in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, k))
+                )
+                weights = (a @ b.transpose(1, 2) / heads**0.5).softmax(dim=-1)
+                expected[..., part] = (weights + bias[0]).softmax(dim=-1) @ c
+            torch.testing.assert_close(ours, attention.out_proj(expected), atol=1e-4, rtol=1e-4)
 
 
 class TestOtherModels:

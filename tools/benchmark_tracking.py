@@ -21,7 +21,8 @@ from tqdm import tqdm
 from persam_video.cli.common import add_model_options, load_model, positive
 from persam_video.errors import PersamError
 from persam_video.frame import Frame, ids_in
-from persam_video.persam.tracking import PersamFTracking
+from persam_video.persam.segmentation import PERSAM_F
+from persam_video.persam.tracking import PersamTracking
 from persam_video.words import counted
 
 _PLAIN = Path(__file__).with_name("plain_tracker.py")
@@ -118,7 +119,7 @@ def _fit(options: argparse.Namespace, count: int) -> float:
     frame, features = Frame(index=0, image=image, name="00000"), sam.encode(image)
     masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
     started = time.perf_counter()
-    PersamFTracking(sam).add(frame, features, masks, torch.zeros(masks.shape[1:], dtype=torch.bool))
+    PersamTracking(sam, PERSAM_F).add(frame, features, masks, torch.zeros(masks.shape[1:], dtype=torch.bool))
     return time.perf_counter() - started
 
 

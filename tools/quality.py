@@ -58,6 +58,7 @@ Variant = str | Settings
 VARIANTS: dict[str, Variant] = {
     "appearance": Settings(),
     "persam-f": "persam-f",
+    "persam": "persam",
     "no colours": Settings(colour_weight=0),
     "nothing learned later": Settings(rate=0),
     "no word of the flow": Settings(motion_weight=0),

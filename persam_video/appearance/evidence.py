@@ -70,6 +70,10 @@ class Levels:
         """The levels of these objects, then of others."""
         return Levels(*(torch.cat(both) for both in zip(self._all(), other._all(), strict=True)))
 
+    def select(self, indices: Tensor) -> Levels:
+        """The levels of some of the objects."""
+        return Levels(*(each[indices] for each in self._all()))
+
     def at_least(self, first: Levels) -> Levels:
         """With the inside a quarter of its first distance above the outside, or more."""
         distance = (_LEAST_DISTANCE * (first.inside - first.outside)).clamp(min=_LEAST)
@@ -144,6 +148,10 @@ class Resemblance:
     def join(self, other: Resemblance) -> Resemblance:
         """That of these objects, then of others."""
         return Resemblance(torch.cat((self.excess, other.excess)))
+
+    def select(self, indices: Tensor) -> Resemblance:
+        """That of some of the objects."""
+        return Resemblance(self.excess[indices])
 
 
 def _at_size(table: Tensor, cells: Tensor) -> Tensor:

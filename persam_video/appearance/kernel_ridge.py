@@ -10,6 +10,8 @@ targets.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,36 +23,67 @@ _EXPLAINED = 1e-3
 """Cells of which less than this is new are no landmarks: flat pictures have few that differ."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Given:
+    """What is known of N objects from the frame in which they were given, float.
+
+    Args:
+        centre: 256, the mean of its unit features.
+        landmarks: m×d, the descriptions of the cells that stand for all.
+        factor: m×m, of their kernel (Cholesky).
+        mean: N, each object's mean coverage.
+        gram: m×m, and targets, m×N: the sums of the ridge regression.
+    """
+
+    centre: Tensor
+    landmarks: Tensor
+    factor: Tensor
+    mean: Tensor
+    gram: Tensor
+    targets: Tensor
+
+
 class KernelRidge:
     """Scores of all objects of a frame in which they were given.
 
     Args:
-        unit: float, n×256, unit features of the frame's cells (`describe_cells`).
-        colours: float, n×6.
-        coverage: float, n×N, 0 to 1: how much of each cell each object covers.
-        counts: bool, n: the cells that are known.
+        given: from `fit`, or kept of an earlier classifier.
         settings: the constants.
     """
 
-    def __init__(self, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> None:
+    def __init__(self, given: Given, settings: Settings) -> None:
+        self.given = given
         self._settings = settings
-        self._centre = unit.mean(dim=0)
-        cells = self._describe(unit, colours)[counts]
+        self._later = (given.gram, given.targets)
+        self._weights = self._solve()
+
+    @classmethod
+    def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> KernelRidge:
+        """Learn from a frame.
+
+        Args:
+            unit: float, n×256, unit features of the frame's cells (`describe_cells`).
+            colours: float, n×6.
+            coverage: float, n×N, 0 to 1: how much of each cell each object covers.
+            counts: bool, n: the cells that are known.
+        """
+        centre = unit.mean(dim=0)
+        cells = _describe(unit - centre, colours, settings)[counts]
         coverage = coverage[counts]
         # Objects are small beside the background: their cells come first where both are as new.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
-        self._landmarks = cells[pivots(cells, importance, settings.landmarks, settings.bandwidth)]
-        jitter = _JITTER * torch.eye(len(self._landmarks), device=cells.device)
-        self._factor = torch.linalg.cholesky(kernel(self._landmarks, self._landmarks, settings.bandwidth) + jitter)
-        self._mean = coverage.mean(dim=0)
-        lifted = self._lift(cells)
-        self._first = (lifted.T @ lifted, lifted.T @ (coverage - self._mean))
-        self._later = self._first
-        self._solve()
+        landmarks = cells[pivots(cells, importance, settings.landmarks, settings.bandwidth)]
+        jitter = _JITTER * torch.eye(len(landmarks), device=cells.device)
+        factor = torch.linalg.cholesky(kernel(landmarks, landmarks, settings.bandwidth) + jitter)
+        mean = coverage.mean(dim=0)
+        lifted = _lift(cells, landmarks, factor, settings)
+        return cls(Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean)), settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
         """Cells in the space in which the classifier is linear: float, n×landmarks."""
-        return self._lift(self._describe(unit, colours))
+        given = self.given
+        cells = _describe(unit - given.centre, colours, self._settings)
+        return _lift(cells, given.landmarks, given.factor, self._settings)
 
     def scores(self, lifted: Tensor) -> Tensor:
         """How much of each cell each object is expected to cover: float, n×N, about 0 to 1.
@@ -58,7 +91,7 @@ class KernelRidge:
         Args:
             lifted: from `lift`.
         """
-        return lifted @ self._weights + self._mean
+        return lifted @ self._weights + self.given.mean
 
     def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> None:
         """Take a later frame into the exponential average.
@@ -73,26 +106,34 @@ class KernelRidge:
         gram, targets = self._later
         self._later = (
             torch.lerp(gram, weighted @ lifted, rate),
-            torch.lerp(targets, weighted @ (coverage - self._mean), rate),
+            torch.lerp(targets, weighted @ (coverage - self.given.mean), rate),
         )
-        self._solve()
+        self._weights = self._solve()
 
-    def _solve(self) -> None:
-        gram, targets = (
-            torch.lerp(b, a, self._settings.first_share) for a, b in zip(self._first, self._later, strict=True)
-        )
+    def select(self, indices: Tensor) -> None:
+        """Go on with some of the objects alone."""
+        given = self.given
+        self.given = replace(given, mean=given.mean[indices], targets=given.targets[:, indices])
+        self._later = (self._later[0], self._later[1][:, indices])
+        self._weights = self._weights[:, indices]
+
+    def _solve(self) -> Tensor:
+        first = (self.given.gram, self.given.targets)
+        gram, targets = (torch.lerp(b, a, self._settings.first_share) for a, b in zip(first, self._later, strict=True))
         # Positive definite, as its diagonal is: nothing to check, which a GPU would have to be waited for.
         noise = self._settings.noise * torch.eye(len(gram), device=gram.device)
         factor = torch.linalg.cholesky_ex(gram + noise)[0]
-        self._weights = torch.cholesky_solve(targets, factor)
+        return torch.cholesky_solve(targets, factor)
 
-    def _describe(self, unit: Tensor, colours: Tensor) -> Tensor:
-        return torch.cat((F.normalize(unit - self._centre, dim=1), self._settings.colour_weight**0.5 * colours), dim=1)
 
-    def _lift(self, cells: Tensor) -> Tensor:
-        likeness = kernel(self._landmarks, cells, self._settings.bandwidth)
-        lifted: Tensor = torch.linalg.solve_triangular(self._factor, likeness, upper=False)
-        return lifted.T
+def _describe(centred: Tensor, colours: Tensor, settings: Settings) -> Tensor:
+    return torch.cat((F.normalize(centred, dim=1), settings.colour_weight**0.5 * colours), dim=1)
+
+
+def _lift(cells: Tensor, landmarks: Tensor, factor: Tensor, settings: Settings) -> Tensor:
+    likeness = kernel(landmarks, cells, settings.bandwidth)
+    lifted: Tensor = torch.linalg.solve_triangular(factor, likeness, upper=False)
+    return lifted.T
 
 
 def kernel(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:

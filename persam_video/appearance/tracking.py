@@ -8,8 +8,9 @@ sum is what the next frame starts from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from persam_video.appearance.cells import describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
-from persam_video.appearance.kernel_ridge import KernelRidge
+from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
@@ -74,7 +75,7 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
-        classifier = KernelRidge(
+        classifier = KernelRidge.fit(
             *describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten(), self._settings
         )
         objects = slice(len(self._areas), len(self._areas) + len(masks))
@@ -93,6 +94,54 @@ class AppearanceTracking:
         else:
             others = self._found * (1 - found.sum(dim=0)).clamp(min=0)  # they are not where these are
             self._found = torch.cat((others, found)).clamp(NEVER, 1 - NEVER)
+
+    def forget(self, indices: Sequence[int]) -> None:
+        """Drop objects. See `Method.forget`."""
+        groups, kept, start = [], [], 0
+        for group in self._groups:
+            mine = [i for i in range(group.objects.start, group.objects.stop) if i not in indices]
+            if mine:
+                own = torch.tensor(mine, device=self._areas.device) - group.objects.start
+                group.classifier.select(own)
+                groups.append(_Group(slice(start, start + len(mine)), group.classifier))
+                kept += mine
+                start += len(mine)
+        rest = torch.tensor(kept, dtype=torch.long, device=self._areas.device)
+        self._groups = groups
+        self._levels, self._first_levels = self._levels.select(rest), self._first_levels.select(rest)
+        self._resemblance = self._resemblance.select(rest)
+        self._found, self._areas, self._absent = self._found[rest], self._areas[rest], self._absent[rest]
+
+    def state(self) -> dict[str, Tensor]:
+        """What is known of the objects from where they were given. See `Method.state`."""
+        state = {
+            "areas": self._areas,
+            "excess": self._resemblance.excess,
+            **{f"level {each.name}": getattr(self._first_levels, each.name) for each in fields(Levels)},
+        }
+        for number, group in enumerate(self._groups):
+            given = group.classifier.given
+            state |= {f"group {number} {each.name}": getattr(given, each.name) for each in fields(Given)}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with what is known from elsewhere, all of it absent. See `Method.restore`."""
+        start = 0
+        for number in itertools.count():
+            prefix = f"group {number} "
+            if f"{prefix}mean" not in state:
+                break
+            given = Given(**{field.name: state[prefix + field.name] for field in fields(Given)})
+            stop = start + len(given.mean)
+            self._groups.append(_Group(slice(start, stop), KernelRidge(given, self._settings)))
+            start = stop
+        self._areas = state["areas"]
+        self._resemblance = Resemblance(state["excess"])
+        self._levels = self._first_levels = Levels(
+            **{each.name: state[f"level {each.name}"] for each in fields(Levels)}
+        )
+        self._absent = torch.ones_like(self._areas, dtype=torch.bool)
+        self._found = torch.full((start, 1, 1), NEVER, device=self._areas.device)
 
     def _mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
@@ -150,10 +199,12 @@ class AppearanceTracking:
 
     def _carried(self, frame: Frame, features: Features) -> Tensor:
         """The probabilities of the frame before, moved as the picture has moved."""
-        assert self._motion is not None
-        flow = self._motion.advance(frame.image)
         size = features.geometry.grid(LOW_RES_SIZE)
         found = self._found
+        if self._motion is None:  # the first frame, of objects that are known from elsewhere
+            self._motion = Motion(frame.image)
+            return found.expand(-1, *size)
+        flow = self._motion.advance(frame.image)
         if found.shape[1:] != size:  # frames of another shape
             found = F.interpolate(found[:, None], size=size, mode="bilinear")[:, 0]
         return carry(found, flow).clamp(NEVER, 1 - NEVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
@@ -29,12 +29,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, methods: Mapping[str, str] = METHODS, default: str = DEFAULT_METHOD
+) -> None:
     """Which method and model, with which weights, on what."""
-    what = "; ".join(f"{name}: {text}" for name, text in METHODS.items())
-    parser.add_argument(
-        "--method", choices=tuple(METHODS), default=DEFAULT_METHOD, help=f"{what}; default: %(default)s"
-    )
+    what = "; ".join(f"{name}: {text}" for name, text in methods.items())
+    parser.add_argument("--method", choices=tuple(methods), default=default, help=f"{what}; default: %(default)s")
     parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")

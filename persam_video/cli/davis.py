@@ -73,9 +73,9 @@ def _parser() -> Parser:
     return parser
 
 
-def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Which dataset, and what of it."""
-    parser.add_argument("--davis", metavar="ROOT", required=True, help="the folder with JPEGImages and Annotations")
+    parser.add_argument("--davis", metavar="ROOT", required=required, help="the folder with JPEGImages and Annotations")
     parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
     parser.add_argument("--split", default=DEFAULT_SPLIT, help="the list ImageSets/YEAR/SPLIT.txt; default: val")
     parser.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")

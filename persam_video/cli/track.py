@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,16 @@ from persam_video.cli.common import (
     load_model,
     run,
 )
+from persam_video.cli.given_options import add_given_options, check_given_options, gather_options
 from persam_video.errors import DamagedVideoError, OutputError
+from persam_video.whole_file import check_writable
 from persam_video.words import counted
 
 if TYPE_CHECKING:
-    from persam_video.frame import FrameResult, LabelMap
+    from persam_video.frame import FrameResult
+    from persam_video.given import Given
     from persam_video.outputs import Output
-    from persam_video.sam.models import Sam
+    from persam_video.pipeline import StageSeconds
     from persam_video.video.reader import VideoInfo, VideoReader
 
 PROGRAM = "persam-track"
@@ -40,10 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130 after Ctrl-C."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.video is None and len(options.first_mask or ()) > 1:
-        options.video = options.first_mask.pop()  # given last, where it reads as one more mask
-    if options.video is None or not options.first_mask:
-        parser.error("VIDEO and --first-mask FILE are both needed")
+    check_given_options(parser, options)
     return run(PROGRAM, lambda: _track(options))
 
 
@@ -51,21 +52,18 @@ def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} VIDEO --first-mask FILE [FILE ...] [options]",
-        description="Track the objects of a video from the masks of its first frame.",
+        description="Track the objects of a video from the masks of its first frame, or from boxes or points in it.",
         epilog="START and END are a frame (120) or a time (4.5s, 1:30).",
     )
     parser.add_argument(
         "video", metavar="VIDEO", nargs="?", help="a video file, a folder of pictures, or a quoted glob pattern"
     )
-    parser.add_argument(
-        "--first-mask",
-        metavar="FILE",
-        nargs="+",
-        help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
-        "(ids 1, 2, … in that order), or a folder with a DAVIS annotation",
-    )
+    add_given_options(parser)
     parser.add_argument("--masks", metavar="DIR", type=Path, help="write a DAVIS mask of every frame: DIR/00000.png …")
     parser.add_argument("--overlay", metavar="FILE", type=Path, help="write a video (.mp4, .mov, .mkv) with the masks")
+    parser.add_argument(
+        "--save-targets", metavar="FILE", type=Path, help="keep what was learned of the objects, for --targets"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_model_options(parser)
     parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
@@ -83,21 +81,57 @@ def _parser() -> Parser:
 
 def _track(options: argparse.Namespace) -> int:
     # Imported late: torch takes seconds, and what is wrong with the video or the masks can be said before that.
-    from persam_video.masks.first_frame import load_first_masks
     from persam_video.video.reader import open_video
 
     reader = open_video(
         options.video, start=options.start, end=options.end, stride=options.stride, hwaccel=options.hwaccel
     )
     with reader:
-        label_map = load_first_masks(options.first_mask, width=reader.info.width, height=reader.info.height)
+        given = gather_options(options, reader)
+        if options.save_targets is not None:
+            check_writable(options.save_targets, overwrite=options.overwrite)
         outputs = _open_outputs(options, reader.info)
         try:
-            sam = load_model(options)
+            results, seconds = _begin(options, reader, given, outputs[0].path)
         except BaseException:
             _discard(outputs)
             raise
-        return _run(reader, sam, label_map, outputs, method=options.method, quiet=options.quiet)
+        code = _run(reader, results, seconds, outputs, quiet=options.quiet)
+    if given.later.left:
+        frames = ", ".join(map(str, given.later.left))
+        print(f"{PROGRAM}: warning: the masks of frames that were not reached had no effect: {frames}", file=sys.stderr)
+    return code
+
+
+def _begin(
+    options: argparse.Namespace, reader: VideoReader, given: Given, beside: Path
+) -> tuple[Generator[FrameResult, None, None], StageSeconds]:
+    """All that can be refused; then the results, as they are asked for."""
+    from persam_video.masks.palette import write_palette_png
+    from persam_video.pipeline import StageSeconds, track_frames
+    from persam_video.prompted import first_label_map
+    from persam_video.saved_targets import load_targets, write_targets
+
+    made = beside.with_name("first_mask.png")
+    if given.prompts:
+        if made.resolve() in [Path(mask).resolve() for mask in options.first_mask or ()]:
+            raise OutputError(
+                f"{made}: is an input; the mask made of boxes and points would go there; name another output"
+            )
+        check_writable(made, overwrite=options.overwrite)
+    sam = load_model(options)
+    targets = None if options.targets is None else load_targets(options.targets, sam)
+    label_map = first_label_map(sam, reader.first.image, given)
+    if given.prompts and label_map is not None:
+        write_palette_png(made, label_map)
+        if not options.quiet:
+            print(f"the mask that SAM made of boxes and points is in {made}: look at it, and correct it if need be")
+    seconds = StageSeconds()
+    keep = None if options.save_targets is None else partial(write_targets, options.save_targets, sam)
+    results = track_frames(
+        reader, sam, label_map, seconds, given.later.take, method=options.method, targets=targets, keep=keep
+    )
+    return results, seconds
 
 
 def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
@@ -109,7 +143,7 @@ def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]
         source = video.path if video.path.name not in ("", "..") else video.path.resolve()
         beside = source.with_name(f"{source.name if video.is_images else source.stem}_persam")
         masks, overlay = beside / "masks", beside / "overlay.mp4"
-    given = [Path(mask) for mask in options.first_mask]
+    given = [Path(mask) for mask in options.first_mask or ()]
     for path in filter(None, (masks, overlay)):
         # A folder that holds the first mask may be a data set's annotations.
         kept = [video.path, *given, *(mask.parent for mask in given if path is masks)]
@@ -132,14 +166,18 @@ def _discard(outputs: list[Output]) -> None:
         output.discard()
 
 
-def _run(reader: VideoReader, sam: Sam, label_map: LabelMap, outputs: list[Output], *, method: str, quiet: bool) -> int:
+def _run(
+    reader: VideoReader,
+    results: Generator[FrameResult, None, None],
+    seconds: StageSeconds,
+    outputs: list[Output],
+    *,
+    quiet: bool,
+) -> int:
     """Track all frames into the outputs, and say how it went."""
     from persam_video.outputs import OutputThreads
-    from persam_video.pipeline import StageSeconds, track_frames
 
-    seconds = StageSeconds()
     threads = OutputThreads(outputs)
-    results = track_frames(reader, sam, label_map, seconds, method=method)
     bar = tqdm(total=reader.info.frame_count, desc=reader.info.path.name, unit="frame", disable=quiet)
     done: FrameResult | None = None
     count = 0

@@ -11,23 +11,28 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import LOW_RES_SIZE
 
 
-def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
-    """How much every place of a frame looks like each object: the cosine similarity of its unit features to what
+def similarities(features: Features, embeddings: Tensor) -> Tensor:
+    """How much every place of a picture looks like each object: the cosine similarity of its unit features to what
     stands for the object's (eq. 5, 6; see `target.embed`).
 
     Args:
-        features: of the frame.
+        features: of the picture.
         embeddings: float, N×256, of unit length.
     Returns:
-        float, N×rows×columns of the low-res grid, -1 to 1.
+        float, N×rows×columns of the features' grid, -1 to 1.
     """
-    similarity = torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
+    return torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
+
+
+def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
+    """The `similarities` on the low-res grid: float, N×rows×columns."""
     size = features.geometry.grid(LOW_RES_SIZE)
-    return F.interpolate(similarity[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    maps = similarities(features, embeddings)[:, None]
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def location_prior(maps: Tensor) -> Tensor:
-    """The place of the highest confidence: the positive point of eq. 7.
+    """The place of the highest confidence: the positive point of eq. 7. Of the negated maps it is the negative one.
 
     Args:
         maps: float, N×h×w, from `confidence_maps`.

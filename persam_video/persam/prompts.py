@@ -9,33 +9,42 @@ import torch
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Prompts
+from persam_video.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.preprocess import LOW_RES_STRIDE, Geometry
+from persam_video.sam.two_way_transformer import Guidance
 
 BOX_MARGIN = 12.0
 """How far the previous box is grown on each side, in pixels of SAM's input: the published 10 pixels of a frame 854
 wide."""
 
 
-def frame_prompts(points: Tensor, boxes: Tensor, has_box: Tensor, features: Features) -> Prompts:
-    """What SAM is asked for a new frame: the location prior, and the box and its centre of the frame before.
+Boxes = tuple[Tensor, Tensor]
+"""Boxes, float, N×4, XYXY, and whether there is one, bool, N."""
+
+
+def prior_prompts(
+    positive: Tensor, negative: Tensor | None, boxes: Boxes | None, guidance: Guidance | None, features: Features
+) -> Prompts:
+    """What SAM is asked first: the location prior, and in a video the box and its centre of the frame before.
 
     Args:
-        points: int, N×2, (x, y) cells of the low-res grid, from `location_prior`.
-        boxes: float, N×4, XYXY, of the frame before.
-        has_box: bool, N: whether the object was seen in the frame before.
+        positive: int, N×2, (x, y) cells of the low-res grid, from `location_prior`.
+        negative: likewise, where each object is surely not; or None.
+        boxes: of the frame before; None for a picture by itself.
         features: of the new frame; the boxes are grown, but not out of it.
     """
-    grown = grow_boxes(boxes, BOX_MARGIN, features.geometry)
-    centres = (grown[:, :2] + grown[:, 2:]) / 2
-    prior_labels = torch.full_like(has_box, POSITIVE, dtype=torch.int)
-    centre_labels = torch.where(has_box, POSITIVE, NO_POINT)
-    return Prompts(
-        points=torch.stack((centres_of_cells(points), centres), dim=1),
-        labels=torch.stack((prior_labels, centre_labels), dim=1),
-        boxes=grown,
-        has_box=has_box,
-    )
+    points = [centres_of_cells(positive)]
+    labels = [torch.full_like(positive[:, 0], POSITIVE)]
+    if negative is not None:
+        points.append(centres_of_cells(negative))
+        labels.append(torch.full_like(negative[:, 0], NEGATIVE))
+    grown = has_box = None
+    if boxes is not None:
+        corners, has_box = boxes
+        grown = grow_boxes(corners, BOX_MARGIN, features.geometry)
+        points.append((grown[:, :2] + grown[:, 2:]) / 2)
+        labels.append(torch.where(has_box, POSITIVE, NO_POINT))
+    return Prompts(torch.stack(points, dim=1), torch.stack(labels, dim=1), grown, has_box, guidance=guidance)
 
 
 def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
@@ -46,7 +55,7 @@ def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
     return torch.minimum((boxes + sides).clamp(min=-0.5), limit)
 
 
-def boxes_of(masks: Tensor) -> tuple[Tensor, Tensor]:
+def boxes_of(masks: Tensor) -> Boxes:
     """The boxes around masks, on the grid of the low-res logits.
 
     Args:

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _STEPS = 100
-_LEARNING_RATE = 3.2e-3
+VIDEO_RANGE = 800 * 4e-4
+PICTURE_RANGE = 1000 * 1e-3
+"""How far the weights may go in all, as in the published scripts: steps × learning rate."""
 _ADAM_EPS = 1e-4
 _FOCAL_ALPHA = 0.25
 _FOCAL_GAMMA = 2.0
@@ -25,28 +27,29 @@ def weigh_scales(logits: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("ns,nshw->nhw", weights, logits)
 
 
-def fit_scale_weights(logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
+def fit_scale_weights(logits: Tensor, masks: Tensor, valid: Tensor, *, within: float) -> Tensor:
     """Fit w1 and w2 of eq. 11 for all objects together, from 1/3 each, by dice and focal loss to the given masks.
 
-    SAM is frozen, so its logits never change: they are decoded once. The published script takes 800 steps of AdamW at
-    4e-4 with a cosine schedule. Adam's steps have the length of the learning rate whatever the gradient's size, so an
-    eighth of the steps at eight times the rate goes the same way, as far.
+    SAM is frozen, so its logits never change: they are decoded once. The published scripts take 800 steps of AdamW at
+    4e-4 for videos, and 1000 at 1e-3 for pictures, with a cosine schedule. Adam's steps have the length of the learning
+    rate whatever the gradient's size, so an eighth of the steps at eight times the rate goes the same way, as far.
 
     Args:
         logits: float, N×3×h×w, for the first frame.
         masks: float, N×h×w, 0 to 1: how much of each cell the object covers.
         valid: bool, h×w: the cells that count.
+        within: `VIDEO_RANGE` or `PICTURE_RANGE`.
     Returns:
-        float, N×3: (w1, w2, 1-w1-w2).
+        float, N×3: (1-w1-w2, w1, w2), as the published scripts order them.
     """
     with torch.inference_mode(False), torch.enable_grad():
         scales = logits[:, :, valid].clone()  # [N, 3, cells]
         wanted = masks[:, valid].clone()
         learned = torch.full((len(logits), 2), 1 / 3, device=logits.device, requires_grad=True)
-        optimiser = torch.optim.AdamW([learned], lr=_LEARNING_RATE, eps=_ADAM_EPS)
+        optimiser = torch.optim.AdamW([learned], lr=within / _STEPS, eps=_ADAM_EPS)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
         for _ in range(_STEPS):
-            weights = torch.cat((learned, 1 - learned.sum(dim=1, keepdim=True)), dim=1)
+            weights = _all_three(learned)
             predicted = torch.einsum("ns,nsc->nc", weights, scales)
             # The sum over objects: each has its own two weights, so that they do not influence one another.
             loss = (dice_loss(predicted, wanted) + focal_loss(predicted, wanted)).sum()
@@ -55,7 +58,12 @@ def fit_scale_weights(logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
             optimiser.step()
             schedule.step()
     learned = learned.detach()
-    return torch.cat((learned, 1 - learned.sum(dim=1, keepdim=True)), dim=1)
+    return _all_three(learned)
+
+
+def _all_three(learned: Tensor) -> Tensor:
+    """Those of the three scales, N×3, from the two that are learned, N×2: of the second and the third."""
+    return torch.cat((1 - learned.sum(dim=1, keepdim=True), learned), dim=1)
 
 
 def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:

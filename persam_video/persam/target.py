@@ -1,6 +1,9 @@
-"""What is known of the objects from the first frame (PerSAM eq. 3, 4 and 9)."""
+"""What is known of the objects from their reference (PerSAM eq. 3, 4 and 9)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -10,17 +13,54 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, to_grid
 
 
-def learn_embeddings(features: Features, masks: Tensor) -> Tensor:
-    """What stands for each object of a first frame.
+@dataclass(frozen=True, eq=False, slots=True)
+class Targets:
+    """What is known of N objects.
 
     Args:
-        features: of the first frame.
+        embeddings: float, N×256, of unit length: what features are compared with (see `embed`).
+        semantics: float, N×256: the mean of the local features, T_R of eq. 9.
+        scale_weights: float, N×3: how SAM's three masks are weighed (eq. 11).
+    """
+
+    embeddings: Tensor
+    semantics: Tensor
+    scale_weights: Tensor
+
+    @classmethod
+    def of_none(cls, device: torch.device) -> Targets:
+        """Those of no object."""
+        return cls(*(torch.empty(0, size, device=device) for size in (256, 256, 3)))
+
+    @classmethod
+    def join(cls, several: Sequence[Targets]) -> Targets:
+        """The objects of all, one after another."""
+        return cls(*(torch.cat([getattr(each, field.name) for each in several]) for field in fields(cls)))
+
+    def select(self, indices: Tensor) -> Targets:
+        """Some of the objects."""
+        return Targets(self.embeddings[indices], self.semantics[indices], self.scale_weights[indices])
+
+    @classmethod
+    def pool(cls, several: Sequence[Targets]) -> Targets:
+        """What several pictures tell of the same objects: their mean."""
+        means = (torch.stack([getattr(each, field.name) for each in several]).mean(dim=0) for field in fields(cls))
+        embeddings, semantics, scale_weights = means
+        return cls(F.normalize(embeddings, dim=1), semantics, scale_weights)
+
+
+def learn_embeddings(features: Features, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """What stands for each object of a picture in which it is given.
+
+    Args:
+        features: of the picture.
         masks: bool, N×H×W, in frame pixels, on the CPU; none is empty.
     Returns:
-        float, N×256, of unit length.
+        embeddings and semantics of `Targets`, float, N×256 each.
     """
     cells = foreground_cells(masks, features.geometry.side).to(features.tensor.device)
-    return torch.stack([embed(features.tensor[0][:, each]) for each in cells])
+    local = [features.tensor[0][:, each] for each in cells]
+    return torch.stack([embed(each) for each in local]), torch.stack([each.mean(dim=1) for each in local])
 
 
 def embed(local_features: Tensor) -> Tensor:

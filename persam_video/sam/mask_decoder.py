@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
+from persam_video.sam.two_way_transformer import Guidance, GuidedTransformer
 
 POSITIVE = 1
+NEGATIVE = 0
 NO_POINT = -1
 
 _MAX_BATCH = 32
@@ -24,44 +27,54 @@ class Prompts:
 
     Args:
         points: float, N×P×2.
-        labels: int, N×P: `POSITIVE`, 0 for negative, or `NO_POINT` where this object has no such point.
-        boxes: float, N×4, XYXY.
-        has_box: bool, N.
+        labels: int, N×P: `POSITIVE`, `NEGATIVE`, or `NO_POINT` where this object has no such point.
+        boxes: float, N×4, XYXY; None if no object has one.
+        has_box: bool, N; None together with ``boxes``.
         masks: float, N×rows×columns of the low-res grid, logits of an earlier decode, or None.
+        guidance: what draws SAM to the objects, or None.
     """
 
     points: Tensor
     labels: Tensor
-    boxes: Tensor
-    has_box: Tensor
+    boxes: Tensor | None = None
+    has_box: Tensor | None = None
     masks: Tensor | None = None
+    guidance: Guidance | None = None
 
-    def split(self, size: int) -> list[Prompts]:
+    def split(self, size: int) -> Iterator[Prompts]:
         """The same prompts for at most ``size`` objects at a time."""
-        slices = [slice(i, i + size) for i in range(0, len(self.points), size)]
-        return [
-            Prompts(
+        for start in range(0, len(self.points), size):
+            part = slice(start, start + size)
+            guidance = self.guidance
+            yield Prompts(
                 points=self.points[part],
                 labels=self.labels[part],
-                boxes=self.boxes[part],
-                has_box=self.has_box[part],
-                masks=None if self.masks is None else self.masks[part],
+                boxes=_of(self.boxes, part),
+                has_box=_of(self.has_box, part),
+                masks=_of(self.masks, part),
+                guidance=guidance and Guidance(_of(guidance.attention, part), _of(guidance.semantics, part)),
             )
-            for part in slices
-        ]
+
+
+def _of(tensor: Tensor | None, part: slice) -> Tensor | None:
+    return None if tensor is None else tensor[part]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Decoded:
-    """SAM's answer for N objects: three masks each, for the whole, the part and the subpart.
+    """SAM's answer for N objects: three masks each, for the whole, the part and the subpart, and a single one.
 
     Args:
         logits: float32, N×3×rows×columns of the low-res grid (`Geometry.grid`).
         scores: float32, N×3: the IoU with the true mask that SAM expects.
+        single: float32, N×rows×columns: the mask meant for prompts that leave no doubt.
+        single_scores: float32, N.
     """
 
     logits: Tensor
     scores: Tensor
+    single: Tensor
+    single_scores: Tensor
 
     def best(self) -> tuple[Tensor, Tensor]:
         """The logits, N×rows×columns, and the score, N, of the mask with the highest score."""
@@ -74,37 +87,47 @@ class MaskDecoder:
 
     Args:
         prompt_encoder: ``segment_anything``'s `PromptEncoder`.
-        mask_decoder: ``segment_anything``'s `MaskDecoder`.
+        mask_decoder: ``segment_anything``'s `MaskDecoder`, whose parts are used.
     """
 
     def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
         self._prompt_encoder = prompt_encoder
-        self._mask_decoder = mask_decoder
+        self._parts = mask_decoder
+        self._transformer = GuidedTransformer(mask_decoder.transformer)
         with torch.no_grad():
-            self._dense_position = prompt_encoder.get_dense_pe()
+            self._position = prompt_encoder.get_dense_pe()
+            self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
 
     @torch.no_grad()
     def __call__(self, features: Features, prompts: Prompts) -> Decoded:
         """Decode all objects at once, always in float32 (the decoder is small, and its logits are compared)."""
+        return self.forward(features, prompts)
+
+    def forward(self, features: Features, prompts: Prompts) -> Decoded:
+        """The same with gradients, for whoever tunes a decoder."""
         parts = [self._decode(features, part) for part in prompts.split(_MAX_BATCH)]
-        logits, scores = zip(*parts, strict=True)
-        return Decoded(torch.cat(logits), torch.cat(scores))
+        masks, scores = (torch.cat(each) for each in zip(*parts, strict=True))
+        return Decoded(masks[:, 1:], scores[:, 1:], masks[:, 0], scores[:, 0])
 
     def _decode(self, features: Features, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Four masks and their scores: the single one, and the three."""
         sparse, dense = self._prompt_encoder(
             points=(prompts.points, prompts.labels),
             boxes=prompts.boxes,
             masks=None if prompts.masks is None else prompts.masks[:, None],
         )
+        if prompts.has_box is not None:
+            # The box's two corners are the last two tokens; an object without a box gets SAM's token for "no point".
+            no_point = self._prompt_encoder.not_a_point_embed.weight
+            sparse[:, -2:] = torch.where(prompts.has_box[:, None, None], sparse[:, -2:], no_point)
         rows, columns = features.tensor.shape[2:]
-        # The box's two corners are the last two tokens; an object without a box gets SAM's token for "no point".
-        no_point = self._prompt_encoder.not_a_point_embed.weight
-        sparse[:, -2:] = torch.where(prompts.has_box[:, None, None], sparse[:, -2:], no_point)
-        logits, scores = self._mask_decoder(
-            image_embeddings=features.tensor,
-            image_pe=self._dense_position[:, :, :rows, :columns],
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense[:, :, :rows, :columns],  # without a mask it is the square's
-            multimask_output=True,
-        )
-        return logits, scores
+        position = self._position[:, :, :rows, :columns]
+        image = features.tensor + dense[:, :, :rows, :columns]  # without a mask it is the square's
+        tokens = torch.cat((self._tokens.expand(len(sparse), -1, -1), sparse), dim=1)
+
+        tokens, places = self._transformer(image, position, tokens, prompts.guidance)
+        upscaled = self._parts.output_upscaling(places.transpose(1, 2).unflatten(2, (rows, columns)))
+        networks = self._parts.output_hypernetworks_mlps
+        weights = torch.stack([network(tokens[:, 1 + i]) for i, network in enumerate(networks)], dim=1)  # [N, 4, 32]
+        masks = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
+        return masks, self._parts.iou_prediction_head(tokens[:, 0])

@@ -72,6 +72,13 @@ class VideoReader:
             is_images=isinstance(source, PictureFiles),
         )
 
+    @property
+    def first(self) -> Frame:
+        """The first frame, until frames are read."""
+        if self._first is None:
+            raise RuntimeError("the first frame was read already; open the video again")
+        return self._first
+
     def __iter__(self) -> Iterator[Frame]:
         if self._was_iterated:
             raise RuntimeError("a video reader can be iterated only once; open the video again")

@@ -1,0 +1,274 @@
+"""``persam-segment``: find in any pictures what is given in one; score a dataset in PerSeg's layout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from persam_video import __version__
+from persam_video.cli.common import Parser, add_model_options, load_model, run
+from persam_video.errors import InputError, OutputError
+from persam_video.options import DEFAULT_PICTURE_METHOD, PICTURE_METHODS
+from persam_video.words import counted, one_line
+
+if TYPE_CHECKING:
+    from persam_video.frame import Image, LabelMap
+    from persam_video.perseg import PersegObject, Score
+    from persam_video.sam.models import Sam
+
+PROGRAM = "persam-segment"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--dreambooth" in given:
+        options = _dreambooth_parser().parse_args(given)
+        return run(PROGRAM, lambda: _dreambooth(options))
+    if given[:1] == ["eval"]:
+        options = _eval_parser().parse_args(given[1:])
+        return run(PROGRAM, lambda: _evaluate(options))
+    options = _parser().parse_args(given)
+    return run(PROGRAM, lambda: _segment(options))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} --reference PICTURE --mask FILE PICTURE [PICTURE ...] --out DIR [options]\n"
+        f"       {PROGRAM} eval --root DIR [options]\n"
+        f"       {PROGRAM} --dreambooth DIR --mask FILE --out DIR [options]",
+        description="Find in any pictures what is given in one by its mask.",
+        epilog=f"{PROGRAM} eval --help tells how to score a dataset in PerSeg's layout, {PROGRAM} --dreambooth --help "
+        "how to get the foregrounds of a subject's photos.",
+    )
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="a picture, or a folder of them")
+    parser.add_argument(
+        "--reference",
+        metavar="PICTURE",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="one, or several of the same objects",
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="the mask of each reference: a palette or grey PNG whose pixel values are object ids, or of 0 and 255",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="DIR/masks/<name>.png and DIR/overlays/<name>.jpg"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    _add_options(parser)
+    return parser
+
+
+def _eval_parser() -> Parser:
+    parser = Parser(
+        prog=f"{PROGRAM} eval",
+        description="Score a dataset in PerSeg's layout: Images/<object>/NN.jpg, Annotations/<object>/NN.png; "
+        "an object's first pair is the reference.",
+    )
+    parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the dataset")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all scores")
+    _add_options(parser)
+    return parser
+
+
+def _dreambooth_parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} --dreambooth DIR --mask FILE [--reference PICTURE] --out DIR [options]",
+        description="From a folder of a subject's photos and the mask of one, the masks of all: 255 on the subject.",
+    )
+    parser.add_argument("--dreambooth", metavar="DIR", type=Path, required=True, help="the photos")
+    parser.add_argument("--mask", metavar="FILE", type=Path, required=True, help="the mask of one photo")
+    parser.add_argument("--reference", metavar="PICTURE", type=Path, help="which one; default: the first of the folder")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="DIR/<photo>.png")
+    parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
+    _add_options(parser)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_model_options(parser, PICTURE_METHODS, DEFAULT_PICTURE_METHOD)
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+
+
+def _segment(options: argparse.Namespace) -> int:
+    # Imported late: torch takes seconds, and what is wrong with the pictures or the masks can be said before that.
+    import PIL.Image
+
+    from persam_video.frame import Frame
+    from persam_video.masks.overlay import draw_overlay
+    from persam_video.masks.writers import MaskWriter
+
+    if len(options.reference) != len(options.mask):
+        raise InputError(
+            f"{counted(len(options.reference), 'reference')} and {counted(len(options.mask), 'mask')} were given; "
+            "give one mask for each reference"
+        )
+    paths = _pictures(options.pictures)
+    references = [_reference(*pair) for pair in zip(options.reference, options.mask, strict=True)]
+    overlays = options.out / "overlays"
+    _check_overlays(overlays, [path.stem for path in paths], overwrite=options.overwrite)
+    masks = MaskWriter(options.out / "masks", overwrite=options.overwrite)
+    try:
+        sam = load_model(options)
+        from persam_video.segmenter import Segmenter
+
+        segmenter = Segmenter(sam, references, method=options.method)
+        overlays.mkdir(parents=True, exist_ok=True)
+        seen = 0
+        for path in tqdm(paths, "pictures", unit="picture", disable=options.quiet):
+            result = segmenter.segment(Frame(index=0, image=_read(path), name=path.stem))
+            masks.write(path.stem, result.label_map)
+            drawn = draw_overlay(result.frame.image, result.label_map, object_ids=result.object_ids)
+            PIL.Image.fromarray(drawn).save(overlays / f"{path.stem}.jpg", quality=90)
+            seen += any(result.visible.values())
+    finally:
+        masks.close()
+    if not options.quiet:
+        print(f"{counted(len(paths), 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
+    return 0
+
+
+def _dreambooth(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from persam_video.masks.writers import MaskWriter
+
+    paths = _pictures([options.dreambooth])
+    reference = options.reference or paths[0]
+    picture, label_map = _reference(reference, options.mask)
+    foreground = np.where((label_map > 0) & (label_map < 255), 1, label_map).astype(np.uint8)
+    writer = MaskWriter(options.out, overwrite=options.overwrite)
+    try:
+        sam = load_model(options)
+        from persam_video.segmenter import Segmenter
+
+        segmenter = Segmenter(sam, [(picture, foreground)], method=options.method)
+        for path in tqdm(paths, "photos", unit="photo", disable=options.quiet):
+            is_given = path.resolve() == reference.resolve()
+            mask = foreground if is_given else segmenter.segment(_read(path)).label_map
+            writer.write(path.stem, np.where(mask == 1, 255, 0).astype(np.uint8))
+    finally:
+        writer.close()
+    if not options.quiet:
+        print(f"masks of {counted(len(paths), 'photo')} -> {options.out}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from persam_video.perseg import open_perseg, table
+    from persam_video.whole_file import check_writable, write_whole
+
+    if options.json is not None:
+        check_writable(options.json)
+    objects = open_perseg(options.root)
+    sam = load_model(options)
+    scores = {
+        each.name: _score(sam, each, options.method)
+        for each in tqdm(objects, "objects", unit="object", disable=options.quiet)
+    }
+    learned = 2 if options.method == "persam-f" else 0
+    print(table(scores, options.method, learned))
+    if options.json is not None:
+        figures: dict[str, Any] = {
+            "method": options.method,
+            "model": options.model,
+            "learned": learned,
+            "objects": {name: asdict(each) for name, each in scores.items()},
+        }
+        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
+    from persam_video.perseg import score
+    from persam_video.segmenter import Segmenter
+
+    pairs = [_reference(*pair) for pair in zip(perseg_object.pictures, perseg_object.annotations, strict=True)]
+    segmenter = Segmenter(sam, pairs[:1], method=method)
+    found = [segmenter.segment(picture).label_map > 0 for picture, _ in pairs[1:]]
+    return score(found, [truth > 0 for _, truth in pairs[1:]])
+
+
+def _pictures(given: Sequence[Path]) -> list[Path]:
+    """All pictures of files and folders, whose names must differ, as their masks' do."""
+    from persam_video.video.images import PICTURE_SUFFIXES, natural_key
+
+    paths: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = [each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES]
+            inside = sorted(
+                (each for each in inside if not each.name.startswith(".")), key=lambda p: natural_key(p.name)
+            )
+            if not inside:
+                raise InputError(f"{path}: holds no picture; give pictures, or folders of them")
+            paths += inside
+        else:
+            paths.append(path)
+    of_stem: dict[str, Path] = {}
+    for path in paths:
+        _check_picture(path)
+        if (other := of_stem.setdefault(path.stem, path)) is not path:
+            raise InputError(f"{other} and {path} would have masks of the same name; rename one")
+    return paths
+
+
+def _check_picture(path: Path) -> None:
+    """Tell what is no picture before anything is done; that one is torn shows only when it is read."""
+    import PIL.Image
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a picture, or a folder of them")
+    try:
+        with PIL.Image.open(path):
+            pass
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a picture ({one_line(error)}); give a JPEG, PNG or the like"
+        ) from None
+
+
+def _read(path: Path) -> Image:
+    from persam_video.video.images import read_picture
+
+    _check_picture(path)
+    try:
+        return read_picture(path)
+    except Exception as error:  # damaged pictures make their decoders raise all sorts of things
+        raise InputError(f"{path}: cannot be read ({one_line(error)}); give a whole picture") from error
+
+
+def _reference(picture: Path, mask: Path) -> tuple[Image, LabelMap]:
+    from persam_video.masks.first_frame import load_first_masks
+
+    image = _read(picture)
+    return image, load_first_masks([mask], width=image.shape[1], height=image.shape[0])
+
+
+def _check_overlays(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; overlays are written to a folder")
+    there = next((name for name in names if (folder / f"{name}.jpg").exists()), None)
+    if there is not None and not overwrite:
+        raise OutputError(f"{folder / there}.jpg exists already; give --overwrite to replace it")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

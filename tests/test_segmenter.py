@@ -1,0 +1,142 @@
+"""Segmenting pictures by a reference: from Python and by `persam-segment`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
+from PIL import Image
+
+from persam_video import InputError, Sam, Segmenter
+from persam_video.cli import segment as cli
+from persam_video.davis.metrics import region_similarity
+from persam_video.errors import FirstMaskError
+from persam_video.masks.palette import read_palette_png, write_palette_png
+
+REFERENCE = [Square(1, RED, left=8, top=16), Square(4, GREEN, left=120, top=60)]
+OTHER = [Square(4, GREEN, left=20, top=30, side=40), Square(1, RED, left=180, top=90, side=24)]
+PERSEG = Path(__file__).parents[1].parent / "shared" / "perseg_mini"
+
+
+@pytest.fixture
+def colours() -> Sam:
+    return cast(Sam, ColourSam())
+
+
+class TestSegmenter:
+    @pytest.mark.parametrize("method", ["persam-f", "persam"])
+    def test_objects_are_found_elsewhere(self, colours: Sam, method: str) -> None:
+        segmenter = Segmenter(colours, [draw(REFERENCE, 0)], method=method)
+        image, truth = draw(OTHER, 0)
+        result = segmenter.segment(image)
+        assert segmenter.object_ids == (1, 4)
+        assert result.visible == {1: True, 4: True}
+        for i in (1, 4):
+            assert region_similarity(result.mask(i), truth == i) > 0.8
+
+    def test_pictures_do_not_influence_one_another(self, colours: Sam) -> None:
+        segmenter = Segmenter(colours, [draw(REFERENCE, 0)])
+        first = segmenter.segment(draw(OTHER, 0)[0])
+        segmenter.segment(draw(REFERENCE, 0)[0])
+        np.testing.assert_array_equal(segmenter.segment(draw(OTHER, 0)[0]).label_map, first.label_map)
+
+    def test_several_references_are_pooled(self, colours: Sam) -> None:
+        """Half-way between two colours is what both references tell together."""
+        red, other = (200, 40, 40), (160, 80, 40)
+        references = [draw([Square(1, colour, left=30, top=30)], 0) for colour in (red, other)]
+        pooled = Segmenter(colours, references)._targets.semantics
+        alone = [Segmenter(colours, [each])._targets.semantics for each in references]
+        assert np.allclose(pooled, (alone[0] + alone[1]) / 2)
+
+    def test_what_is_wrong_is_named(self, colours: Sam) -> None:
+        reference, other = draw(REFERENCE, 0), draw([Square(2, BLUE, left=8, top=8)], 0)
+        with pytest.raises(InputError, match="unknown method 'xmem'; for pictures the methods are persam, persam-f"):
+            Segmenter(colours, [reference], method="xmem")
+        with pytest.raises(InputError, match="no reference"):
+            Segmenter(colours, [])
+        with pytest.raises(FirstMaskError, match="reference 2 holds the objects 2, that of the first 1, 4"):
+            Segmenter(colours, [reference, other])
+        with pytest.raises(FirstMaskError, match="the mask of reference 1"):
+            Segmenter(colours, [(reference[0], np.zeros((5, 5), int))])
+
+
+class TestCommand:
+    @pytest.fixture
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Sam) -> Path:
+        for name, squares in (("ref", REFERENCE), ("a", OTHER), ("b", REFERENCE)):
+            image, label_map = draw(squares, 0)
+            Image.fromarray(image).save(tmp_path / f"{name}.png")
+            write_palette_png(tmp_path / f"{name}_mask.png", label_map)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(cli, "load_model", lambda options: colours)
+        return tmp_path
+
+    def refused(self, capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str) -> None:
+        with pytest.raises(SystemExit) if "required" in words else _nothing():
+            assert cli.main(arguments) == 2
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("persam-segment")
+        assert len(error.splitlines()) == 1
+        assert all(word in error for word in words), error
+
+    def test_masks_and_overlays(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
+        assert cli.main(["a.png", "b.png", *options]) == 0
+        for name in ("a", "b"):
+            truth = read_palette_png(here / f"{name}_mask.png")
+            found = read_palette_png(here / "out" / "masks" / f"{name}.png")
+            assert all(region_similarity(found == i, truth == i) > 0.8 for i in (1, 4))
+            assert Image.open(here / "out" / "overlays" / f"{name}.jpg").size == (256, 144)
+        assert capsys.readouterr().out == ""
+        self.refused(capsys, ["a.png", *options], "a.jpg exists already", "--overwrite")
+        assert cli.main(["a.png", *options, "--overwrite"]) == 0
+
+    def test_a_folder_of_pictures(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "pictures").mkdir()
+        for name in ("a", "b"):
+            (here / f"{name}.png").rename(here / "pictures" / f"{name}.png")
+        assert cli.main(["pictures", "--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]) == 0
+        assert "2 pictures, something found in 2 -> out/masks, out/overlays" in capsys.readouterr().out
+
+    def test_what_is_wrong_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        reference = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]
+        (here / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+        (here / "deep").mkdir()
+        (here / "deep" / "a.jpg").write_bytes((here / "a.png").read_bytes())
+        self.refused(capsys, ["none.png", *reference], "none.png: no such file")
+        self.refused(capsys, ["torn.jpg", *reference], "torn.jpg: cannot be read as a picture")
+        self.refused(capsys, ["a.png", "deep", *reference], "a.png and deep/a.jpg would have masks of the same name")
+        two = ["--reference", "ref.png", "b.png", "--mask", "ref_mask.png", "--out", "out"]
+        self.refused(capsys, ["a.png", *two], "2 references and 1 mask", "one mask for each reference")
+        self.refused(capsys, ["a.png"], "required", "--reference")
+        (here / "small").mkdir()
+        write_palette_png(here / "small.png", np.ones((7, 7), np.uint8))
+        wrong = ["--reference", "ref.png", "--mask", "small.png", "--out", "out"]
+        self.refused(capsys, ["a.png", *wrong], "small.png", "256")
+        assert not (here / "out").exists()
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(not PERSEG.is_dir(), reason="needs perseg_mini, which is not beside the checkout")
+@pytest.mark.parametrize(("method", "published"), [("persam", 0.9384), ("persam-f", 0.9354)])
+def test_not_below_the_published_scripts(
+    method: str, published: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scores.json"
+    options = ["--root", str(PERSEG), "--method", method, "--device", "cpu", "--json", str(path), "--quiet"]
+    assert cli.main(["eval", *options]) == 0
+    scores = json.loads(path.read_text(encoding="utf-8"))["objects"]
+    assert list(scores) == ["cat", "duck_toy", "colorful_sneaker"]
+    assert np.mean([each["iou"] for each in scores.values()]) >= published - 0.0005
+    assert "mIoU" in capsys.readouterr().out

@@ -1,0 +1,167 @@
+"""Other ways to tune SAM's decoder to a reference (PerSAM, Table 5), on copies of it; everything else is frozen.
+
+Prompt tokens: 48 learned tokens beside the prompts. Adapter: a bottleneck of 128 beside the feed-forward part of both
+blocks. LoRA: rank 24 on every projection of the attention. Three mask weights: eq. 11 with three free numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from persam_video.frame import IGNORE_ID, LabelMap, ids_in
+from persam_video.persam.scale_weights import dice_loss, focal_loss
+from persam_video.persam.segmentation import Recipe, personalise, prompts_for
+from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.mask_decoder import Decoded, MaskDecoder, Prompts
+from persam_video.sam.models import Sam, build_network, load_weights
+from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+
+_TOKENS = 48
+_BOTTLENECK = 128
+_RANK = 24
+_LEARNING_RATE = 1e-3
+
+
+class _Adapter(nn.Module):
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down, self.up = nn.Linear(width, _BOTTLENECK), nn.Linear(_BOTTLENECK, width)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.layer(x) + self.up(self.down(x).relu())
+        return result
+
+
+class _Lora(nn.Module):
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+        self.down = nn.Linear(linear.in_features, _RANK, bias=False)
+        self.up = nn.Linear(_RANK, linear.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.linear(x) + self.up(self.down(x))
+        return result
+
+
+class _PromptTokens(nn.Module):
+    def __init__(self, prompt_encoder: Any) -> None:
+        super().__init__()
+        self.prompt_encoder = prompt_encoder
+        self.not_a_point_embed = prompt_encoder.not_a_point_embed
+        self.get_dense_pe = prompt_encoder.get_dense_pe
+        self.tokens = nn.Parameter(torch.randn(_TOKENS, prompt_encoder.embed_dim) * 0.02)
+
+    def forward(self, **asked: Any) -> tuple[Tensor, Tensor]:
+        sparse, dense = self.prompt_encoder(**asked)
+        # Before the others: a box's corners are the last.
+        return torch.cat((self.tokens.expand(len(sparse), -1, -1), sparse), dim=1), dense
+
+
+def _prompt_tokens(network: Any) -> None:
+    network.prompt_encoder = _PromptTokens(network.prompt_encoder)
+
+
+def _adapter(network: Any) -> None:
+    for layer in network.mask_decoder.transformer.layers:
+        layer.mlp = _Adapter(layer.mlp, network.mask_decoder.transformer.embedding_dim)
+
+
+def _lora(network: Any) -> None:
+    transformer = network.mask_decoder.transformer
+    attentions = [
+        *(each for layer in transformer.layers for each in (layer.self_attn, layer.cross_attn_token_to_image)),
+        *(layer.cross_attn_image_to_token for layer in transformer.layers),
+        transformer.final_attn_token_to_image,
+    ]
+    for attention in attentions:
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(attention, name, _Lora(getattr(attention, name)))
+
+
+METHODS: dict[str, Callable[[Any], None]] = {"prompt tokens": _prompt_tokens, "adapter": _adapter, "LoRA": _lora}
+
+
+def tune(
+    sam: Sam, name: str, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, recipe: Recipe, steps: int
+) -> tuple[Sam, int]:
+    """The model with its decoder tuned to a reference, and how many numbers were learned."""
+    network: Any = _plain_network(sam).requires_grad_(False)
+    METHODS[name](network)
+    learned = [each for each in network.parameters() if each.requires_grad]
+    decoder = MaskDecoder(network.prompt_encoder, network.mask_decoder)
+    reference = _Reference(sam, decoder, picture, label_map, recipe)
+    _minimise(learned, lambda: reference.loss(decoder.forward(*reference.asked).single), steps)
+    return replace(sam, decode=decoder), sum(each.numel() for each in learned)
+
+
+def weigh_masks(
+    sam: Sam, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, recipe: Recipe, steps: int
+) -> tuple[Sam, int]:
+    """The model whose single mask is the sum of its three masks, with three free weights learned from a reference."""
+    reference = _Reference(sam, sam.decode, picture, label_map, recipe)
+    logits = sam.decode(*reference.asked).logits
+    weights = nn.Parameter(torch.full((3,), 1 / 3, device=sam.device))
+
+    def weighed(logits: Tensor) -> Tensor:
+        return torch.einsum("s,nshw->nhw", weights, logits)
+
+    _minimise([weights], lambda: reference.loss(weighed(logits)), steps)
+    weights.requires_grad_(False)
+
+    def decode(features: Features, prompts: Prompts) -> Decoded:
+        answer = sam.decode(features, prompts)
+        return replace(answer, single=weighed(answer.logits))
+
+    decoder: Any = decode
+    return replace(sam, decode=decoder), 3
+
+
+class _Reference:
+    """What the decoder is asked for the reference, and what it should answer."""
+
+    def __init__(
+        self, sam: Sam, decode: Any, picture: npt.NDArray[np.uint8], label_map: LabelMap, recipe: Recipe
+    ) -> None:
+        features = sam.encode(picture)
+        masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
+        ignored = torch.from_numpy(label_map == IGNORE_ID)
+        targets = personalise(decode, features, masks, ignored, recipe, boxed=False)
+        self.asked = features, prompts_for(features, targets, recipe)
+        self._coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(sam.device).flatten(1)
+
+    def loss(self, logits: Tensor) -> Tensor:
+        flat = logits.flatten(1)
+        return (dice_loss(flat, self._coverage) + focal_loss(flat, self._coverage)).sum()
+
+
+def _minimise(learned: list[nn.Parameter], loss: Callable[[], Tensor], steps: int) -> None:
+    optimiser = torch.optim.AdamW(learned, lr=_LEARNING_RATE, eps=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    with torch.enable_grad():
+        for _ in range(steps):
+            value = loss()
+            optimiser.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+
+
+def _plain_network(sam: Sam) -> Any:
+    """The same weights in layers that can be tuned."""
+    network = build_network(sam.model)
+    path = sam.checkpoint or fetch_checkpoint(sam.model, progress=False)
+    load_weights(network, load_state_dict(path), model=sam.model, name=str(path))
+    return network.eval().to(sam.device)
