@@ -27,6 +27,8 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "fp32",
         "fp32, square",
         "bf16",
+        "fp32, 768 pixels",
+        "fp32, 512 pixels",
         "as it comes",
         "ONNX Runtime",
     }

@@ -85,7 +85,7 @@ class TestCommand:
 
     def test_masks_and_overlays(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
-        assert cli.main(["a.png", "b.png", *options]) == 0
+        assert cli.main([*options[:4], "a.png", "b.png", *options[4:]]) == 0
         for name in ("a", "b"):
             truth = read_palette_png(here / f"{name}_mask.png")
             found = read_palette_png(here / "out" / "masks" / f"{name}.png")
@@ -110,7 +110,7 @@ class TestCommand:
         self.refused(capsys, ["none.png", *reference], "none.png: no such file")
         self.refused(capsys, ["torn.jpg", *reference], "torn.jpg: cannot be read as a picture")
         self.refused(capsys, ["a.png", "deep", *reference], "a.png and deep/a.jpg would have masks of the same name")
-        two = ["--reference", "ref.png", "b.png", "--mask", "ref_mask.png", "--out", "out"]
+        two = ["--reference", "ref.png", "--reference", "b.png", "--mask", "ref_mask.png", "--out", "out"]
         self.refused(capsys, ["a.png", *two], "2 references and 1 mask", "one mask for each reference")
         self.refused(capsys, ["a.png"], "required", "--reference")
         (here / "small").mkdir()

@@ -69,6 +69,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "fp32": ours(torch.float32),
         "fp32, square": ours(torch.float32, exact_padding=True),
         "bf16": ours(torch.bfloat16),
+        "fp32, 768 pixels": ours(torch.float32, size=768),
+        "fp32, 512 pixels": ours(torch.float32, size=512),
     }
     if options.compile:
         ways["fp32, torch.compile"] = ours(torch.float32, compiled=True)
@@ -98,7 +100,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "operations a second of matrix products": rates,
         "seconds": seconds,
         "first run": first,
-        "difference": {name: float((each - same).norm() / same.norm()) for name, each in features.items()},
+        "difference": {
+            name: float((each - same).norm() / same.norm())
+            for name, each in features.items()
+            if each.shape == same.shape  # smaller frames have other features
+        },
     }
 
 
@@ -148,7 +154,9 @@ def show(figures: dict[str, Any]) -> None:
     middle = {name: statistics.median(each) for name, each in figures["seconds"].items()}
     for name, spent in middle.items():
         floor = operations / rates["bf16" if name == "bf16" else "fp32"]
+        is_same = name in figures["difference"]
+        share, difference = (f"{floor / spent:.0%}", f"{figures['difference'][name]:.1e}") if is_same else ("", "")
         print(
-            f"{name:<22} {1000 * spent:>6.0f} ms {middle['as it comes, square'] / spent:>7.2f} {floor / spent:>12.0%} "
-            f"{figures['first run'][name]:>8.1f} s {figures['difference'][name]:>11.1e}"
+            f"{name:<22} {1000 * spent:>6.0f} ms {middle['as it comes, square'] / spent:>7.2f} {share:>13} "
+            f"{figures['first run'][name]:>8.1f} s {difference:>11}"
         )

@@ -53,18 +53,18 @@ def _parser() -> Parser:
     parser.add_argument(
         "--reference",
         metavar="PICTURE",
-        nargs="+",
+        action="append",
         type=Path,
         required=True,
-        help="one, or several of the same objects",
+        help="shows what is meant; may be given several times, for several pictures of the same objects",
     )
     parser.add_argument(
         "--mask",
         metavar="FILE",
-        nargs="+",
+        action="append",
         type=Path,
         required=True,
-        help="the mask of each reference: a palette or grey PNG whose pixel values are object ids, or of 0 and 255",
+        help="of the reference, one for each: a palette or grey PNG whose pixel values are object ids, or 0 and 255",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="DIR/masks/<name>.png and DIR/overlays/<name>.jpg"
