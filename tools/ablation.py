@@ -16,7 +16,6 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def _tuning(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
     for name in ("persam", *peft_decoders.METHODS, "3 mask weights", "persam-f"):
         scores, learned = [], 0
         for pairs in tqdm(objects, name, leave=False, disable=options.quiet):
-            tuned, recipe = sam, replace(_FULL, scale_tuning=name == "persam-f")
+            tuned, recipe = sam, PERSAM_F_PICTURES if name == "persam-f" else PERSAM
             if name in peft_decoders.METHODS:
                 tuned, learned = peft_decoders.tune(sam, name, *pairs[0], recipe=recipe, steps=options.steps)
             elif name == "3 mask weights":
