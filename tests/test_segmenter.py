@@ -102,6 +102,37 @@ class TestCommand:
         assert cli.main(["pictures", "--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]) == 0
         assert "2 pictures, something found in 2 -> out/masks, out/overlays" in capsys.readouterr().out
 
+    def test_a_torn_picture_is_left_out(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "c.png").write_bytes((here / "a.png").read_bytes()[:200])
+        options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
+        assert cli.main(["c.png", "a.png", *options]) == 1
+        assert "c.png: cannot be read" in capsys.readouterr().err
+        assert [path.name for path in (here / "out" / "masks").iterdir()] == ["a.png"]
+        assert [path.name for path in (here / "out" / "overlays").iterdir()] == ["a.jpg"]
+
+    def test_interrupted(self, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        segment = Segmenter.segment
+
+        def interrupt(self: Segmenter, picture: object) -> object:
+            if (here / "out" / "masks" / "a.png").exists():
+                raise KeyboardInterrupt
+            return segment(self, picture)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Segmenter, "segment", interrupt)
+        options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
+        assert cli.main(["a.png", "b.png", *options]) == 130
+        assert "interrupted; what was found in 1 picture is in out" in capsys.readouterr().err
+        assert [path.name for path in (here / "out" / "masks").iterdir()] == ["a.png"]
+
+    def test_an_input_is_never_replaced(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "out" / "masks").mkdir(parents=True)
+        (here / "ref_mask.png").rename(here / "out" / "masks" / "ref.png")
+        options = ["--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "out", "--overwrite"]
+        self.refused(capsys, ["a.png", *options], "out/masks: holds out/masks/ref.png, an input")
+        assert [path.name for path in (here / "out" / "masks").iterdir()] == ["ref.png"]
+        options = ["--dreambooth", ".", "--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "."]
+        self.refused(capsys, [*options, "--overwrite"], "an input; name another place")
+
     def test_what_is_wrong_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         reference = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]
         (here / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")

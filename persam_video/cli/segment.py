@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from persam_video import __version__
-from persam_video.cli.common import Parser, add_model_options, load_model, run
+from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run
 from persam_video.errors import InputError, OutputError
 from persam_video.options import DEFAULT_PICTURE_METHOD, PICTURE_METHODS
 from persam_video.words import counted, one_line
@@ -27,7 +28,7 @@ PROGRAM = "persam-segment"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    """The command. Returns the exit code: 0, 1 for a torn picture, 2 for input that cannot be used, 130 after Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--dreambooth" in given:
         options = _dreambooth_parser().parse_args(given)
@@ -114,6 +115,7 @@ def _segment(options: argparse.Namespace) -> int:
     from persam_video.frame import Frame
     from persam_video.masks.overlay import draw_overlay
     from persam_video.masks.writers import MaskWriter
+    from persam_video.whole_file import write_whole
 
     if len(options.reference) != len(options.mask):
         raise InputError(
@@ -123,26 +125,34 @@ def _segment(options: argparse.Namespace) -> int:
     paths = _pictures(options.pictures)
     references = [_reference(*pair) for pair in zip(options.reference, options.mask, strict=True)]
     overlays = options.out / "overlays"
+    inputs = [*paths, *options.reference, *options.mask]
     _check_overlays(overlays, [path.stem for path in paths], overwrite=options.overwrite)
+    for folder in (overlays, options.out / "masks"):
+        _refuse_inputs(folder, inputs)
     masks = MaskWriter(options.out / "masks", overwrite=options.overwrite)
+    seen = 0
+
+    def segment(path: Path, image: Image) -> None:
+        nonlocal seen
+        result = segmenter.segment(Frame(index=0, image=image, name=path.stem))
+        drawn = io.BytesIO()
+        overlay = draw_overlay(image, result.label_map, object_ids=result.object_ids)
+        PIL.Image.fromarray(overlay).save(drawn, "JPEG", quality=90)
+        masks.write(path.stem, result.label_map)
+        write_whole(overlays / f"{path.stem}.jpg", drawn.getvalue())
+        seen += any(result.visible.values())
+
     try:
         sam = load_model(options)
         from persam_video.segmenter import Segmenter
 
         segmenter = Segmenter(sam, references, method=options.method)
-        overlays.mkdir(parents=True, exist_ok=True)
-        seen = 0
-        for path in tqdm(paths, "pictures", unit="picture", disable=options.quiet):
-            result = segmenter.segment(Frame(index=0, image=_read(path), name=path.stem))
-            masks.write(path.stem, result.label_map)
-            drawn = draw_overlay(result.frame.image, result.label_map, object_ids=result.object_ids)
-            PIL.Image.fromarray(drawn).save(overlays / f"{path.stem}.jpg", quality=90)
-            seen += any(result.visible.values())
+        code = _for_each(paths, segment, options.out, quiet=options.quiet)
     finally:
         masks.close()
-    if not options.quiet:
-        print(f"{counted(len(paths), 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
-    return 0
+    if not options.quiet and code != EXIT_INTERRUPTED:
+        print(f"{counted(masks.count, 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
+    return code
 
 
 def _dreambooth(options: argparse.Namespace) -> int:
@@ -154,21 +164,56 @@ def _dreambooth(options: argparse.Namespace) -> int:
     reference = options.reference or paths[0]
     picture, label_map = _reference(reference, options.mask)
     foreground = np.where((label_map > 0) & (label_map < 255), 1, label_map).astype(np.uint8)
-    writer = MaskWriter(options.out, overwrite=options.overwrite)
+    _refuse_inputs(options.out, [*paths, reference, options.mask])
+    masks = MaskWriter(options.out, overwrite=options.overwrite)
+
+    def segment(path: Path, image: Image) -> None:
+        is_given = path.resolve() == reference.resolve()
+        mask = foreground if is_given else segmenter.segment(image).label_map
+        masks.write(path.stem, np.where(mask == 1, 255, 0).astype(np.uint8))
+
     try:
         sam = load_model(options)
         from persam_video.segmenter import Segmenter
 
         segmenter = Segmenter(sam, [(picture, foreground)], method=options.method)
-        for path in tqdm(paths, "photos", unit="photo", disable=options.quiet):
-            is_given = path.resolve() == reference.resolve()
-            mask = foreground if is_given else segmenter.segment(_read(path)).label_map
-            writer.write(path.stem, np.where(mask == 1, 255, 0).astype(np.uint8))
+        code = _for_each(paths, segment, options.out, quiet=options.quiet)
     finally:
-        writer.close()
-    if not options.quiet:
-        print(f"masks of {counted(len(paths), 'photo')} -> {options.out}")
-    return 0
+        masks.close()
+    if not options.quiet and code != EXIT_INTERRUPTED:
+        print(f"masks of {counted(masks.count, 'photo')} -> {options.out}")
+    return code
+
+
+def _for_each(paths: Sequence[Path], work: Callable[[Path, Image], None], out: Path, *, quiet: bool) -> int:
+    """Read and work on one picture after another. Those that turn out to be torn are left out, with a warning.
+
+    Returns:
+        the exit code: 0, 1 if a picture was left out, 130 after Ctrl-C; what was done until then stays.
+    """
+    done = torn = 0
+    try:
+        for path in tqdm(paths, "pictures", unit="picture", disable=quiet):
+            try:
+                image = _read(path)
+            except InputError as error:
+                tqdm.write(f"{PROGRAM}: warning: {error}; it is left out", file=sys.stderr)
+                torn += 1
+                continue
+            work(path, image)
+            done += 1
+    except KeyboardInterrupt:
+        kept = f"what was found in {counted(done, 'picture')} is in {out}" if done else "nothing was written"
+        print(f"{PROGRAM}: interrupted; {kept}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DAMAGED if torn else 0
+
+
+def _refuse_inputs(folder: Path, inputs: Sequence[Path]) -> None:
+    """Nothing is written where an input lies."""
+    for path in inputs:
+        if path.resolve().parent == folder.resolve():
+            raise OutputError(f"{folder}: holds {path}, an input; name another place for the output")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
