@@ -28,7 +28,8 @@ PROGRAM = "persam-segment"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0, 1 for a torn picture, 2 for input that cannot be used, 130 after Ctrl-C."""
+    """The command. Returns the exit code: 0, 1 if a picture is torn, 2 for input that cannot be used, 130 after
+    Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--dreambooth" in given:
         options = _dreambooth_parser().parse_args(given)
