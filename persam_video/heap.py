@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from functools import lru_cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 1 << 30
@@ -17,9 +18,23 @@ def keep_freed_memory() -> None:
     as large as it was at its largest. It does nothing where the C library is not glibc. `persam-track` and the other
     commands do this when they begin; a program that uses this package may.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_M_ARENA_MAX, 1)  # other arenas are too small for large blocks
-    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
-    libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1)
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(_M_ARENA_MAX, 1)  # other arenas are too small for large blocks
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1)
+
+
+def give_back_memory() -> None:
+    """Give all that is free back to the system, once; the next frame asks for it again.
+
+    Done now and then, it keeps a process from growing over many thousand frames as its heap is fragmented.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@lru_cache(maxsize=1)
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

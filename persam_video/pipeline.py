@@ -12,6 +12,7 @@ from pathlib import Path
 from persam_video.background import read_ahead
 from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.given import FirstMask, gather
+from persam_video.heap import give_back_memory
 from persam_video.masks.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
 from persam_video.prompted import first_label_map
@@ -24,6 +25,7 @@ from persam_video.whole_file import check_writable
 
 _READ_AHEAD = 4
 _ENCODE_AHEAD = 2
+_GIVE_BACK_EVERY = 100
 _NEVER_AHEAD = ("cpu",)
 """Where encoding and tracking would only take the cores from each other."""
 
@@ -147,6 +149,8 @@ def track_frames(
                 result = tracker.step(frame, features=features, label_map=given)
             if keep is not None and given is not None:
                 keep(tracker.targets)
+            if number % _GIVE_BACK_EVERY == 0:
+                give_back_memory()
             seconds.track += time.perf_counter() - started
             yield result
 

@@ -27,8 +27,30 @@ def faults(call: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+
+
+@needs_glibc
 def test_freed_memory_is_not_asked_for_again() -> None:
     # 40 MB, 20 times: without it, a fault for each page, be they of 4 KB or of 2 MB.
     assert faults("") > 20 * 10
     assert faults("keep_freed_memory()") < 20
+
+
+@needs_glibc
+def test_what_is_free_can_be_given_back() -> None:
+    program = """
+import psutil, torch
+from persam_video.heap import give_back_memory, keep_freed_memory
+keep_freed_memory()
+resident = psutil.Process().memory_info
+before = resident().rss
+torch.ones(20_000_000)
+kept = resident().rss - before
+give_back_memory()
+print(kept, resident().rss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 75e6
+    assert left < 20e6
