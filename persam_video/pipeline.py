@@ -25,7 +25,7 @@ from persam_video.whole_file import check_writable
 
 _READ_AHEAD = 4
 _ENCODE_AHEAD = 2
-_GIVE_BACK_EVERY = 100
+_GIVE_BACK_EVERY = 20
 _NEVER_AHEAD = ("cpu",)
 """Where encoding and tracking would only take the cores from each other."""
 
