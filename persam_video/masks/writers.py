@@ -31,7 +31,7 @@ class MaskWriter:
     def __init__(self, folder: str | Path, *, overwrite: bool = False) -> None:
         self._folder = Path(folder)
         self._unfinished = self._folder / f".unfinished-{os.getpid()}.part"  # no .png: never taken for a mask
-        self._written: dict[str, Path] = {}
+        self._written: set[str] = set()  # names, not paths: a film has many frames
         self._made: list[Path] = []  # the folders made here, the outermost first
         self._overwrite = overwrite
         self._closed = False
@@ -91,7 +91,7 @@ class MaskWriter:
         finally:
             with suppress(OSError):
                 self._unfinished.unlink(missing_ok=True)
-        self._written[name] = path
+        self._written.add(name)
 
     def close(self) -> None:
         """Finish; every mask is whole already. Without a mask, the folders made here go again."""
@@ -105,9 +105,9 @@ class MaskWriter:
         Old masks that were replaced do not come back.
         """
         self._closed = True
-        for path in self._written.values():
+        for name in self._written:
             with suppress(OSError):
-                path.unlink(missing_ok=True)
+                (self._folder / f"{name}.png").unlink(missing_ok=True)
         self._written.clear()
         self._remove_made_folders()
 
