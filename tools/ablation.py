@@ -1,7 +1,7 @@
 """The paper's ablations on data at hand.
 
     python tools/ablation.py components (--perseg ROOT | --davis ROOT [--sequences NAME ...]) [--json FILE]
-    python tools/ablation.py tuning     --perseg ROOT [--steps 200] [--json FILE]
+    python tools/ablation.py tuning     (--perseg ROOT | --davis ROOT [--sequences NAME ...]) [--steps N] [--json FILE]
     python tools/ablation.py reference  (--perseg ROOT | --davis ROOT [--sequences NAME ...]) [--json FILE]
 
 ``components``: Table 4, one part of PerSAM after the other. ``tuning``: Table 5, other ways to tune SAM's decoder to a
@@ -73,9 +73,8 @@ def _parser() -> Parser:
         each = commands.add_parser(name)
         each.set_defaults(command=command)
         each.add_argument("--perseg", metavar="ROOT", type=Path, help="data in PerSeg's layout")
-        if name != "tuning":
-            add_dataset_options(each, required=False)
-        else:
+        add_dataset_options(each, required=False)
+        if name == "tuning":
             each.add_argument("--steps", metavar="N", type=positive, default=200, help="of tuning; default: 200")
         add_model_options(each)
         each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
@@ -86,7 +85,7 @@ def _parser() -> Parser:
 def _measure(options: argparse.Namespace) -> int:
     if options.json is not None:
         check_writable(options.json)
-    if (options.perseg is None) == (getattr(options, "davis", None) is None):
+    if (options.perseg is None) == (options.davis is None):
         raise InputError("give the data: either --perseg ROOT or --davis ROOT")
     figures = options.command(options, load_model(options))
     if options.json is not None:
@@ -120,21 +119,23 @@ def _reference(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
 
 
 def _tuning(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
-    objects = [_read(each) for each in open_perseg(options.perseg)]
+    is_video = options.perseg is None
+    data = _videos(options) if is_video else [_read(each) for each in open_perseg(options.perseg)]
     figures: dict[str, Any] = {}
-    print(f"{'':<16} {'learned':>8} {'mIoU':>7}")
+    print(f"{'':<16} {'learned':>8} {'score':>7}")
     for name in ("persam", *peft_decoders.METHODS, "3 mask weights", "persam-f"):
         scores, learned = [], 0
-        for pairs in tqdm(objects, name, leave=False, disable=options.quiet):
-            tuned, recipe = sam, PERSAM_F_PICTURES if name == "persam-f" else PERSAM
+        for pairs in tqdm(data, name, leave=False, disable=options.quiet):
+            tuned, recipe = sam, PERSAM
             if name in peft_decoders.METHODS:
                 tuned, learned = peft_decoders.tune(sam, name, *pairs[0], recipe=recipe, steps=options.steps)
             elif name == "3 mask weights":
                 tuned, learned = peft_decoders.weigh_masks(sam, *pairs[0], recipe=recipe, steps=options.steps)
-            else:
-                learned = 2 if name == "persam-f" else 0
-            scores.append(_score(Segmenter(tuned, pairs[:1], method=recipe), pairs[1:]))
-        figures[name] = {"learned": learned, "mIoU": statistics.fmean(scores)}
+            elif name == "persam-f":
+                recipe, learned = PERSAM_F if is_video else PERSAM_F_PICTURES, 2
+            follow = partial(_follow, tuned, pairs, recipe, False)
+            scores.append(follow() if is_video else _score(Segmenter(tuned, pairs[:1], method=recipe), pairs[1:]))
+        figures[name] = {"learned": learned, "score": statistics.fmean(scores)}
         print(f"{name:<16} {learned:>8} {100 * statistics.fmean(scores):>7.2f}", flush=True)
     return figures
 
@@ -143,11 +144,14 @@ def _data(options: argparse.Namespace, sam: Sam) -> Find:
     if options.perseg is not None:
         objects = [_read(each) for each in open_perseg(options.perseg)]
         return partial(_on_pictures, sam, objects)
-    sequences = [
+    return partial(_on_videos, sam, _videos(options), options.quiet)
+
+
+def _videos(options: argparse.Namespace) -> list[list[Pair]]:
+    return [
         [(read_picture(path), sequence.read_annotation(number)) for number, path in enumerate(sequence.pictures)]
         for sequence in open_chosen(options).sequences
     ]
-    return partial(_on_videos, sam, sequences, options.quiet)
 
 
 def _read(perseg_object: PersegObject) -> list[Pair]:
