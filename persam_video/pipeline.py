@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from persam_video.background import read_ahead
@@ -18,7 +17,7 @@ from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
 from persam_video.prompted import first_label_map
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam, load_sam
-from persam_video.saved_targets import SavedTargets, load_targets, write_targets
+from persam_video.saved_targets import SavedTargets, load_targets, targets_writer
 from persam_video.tracker import Tracker, check_method
 from persam_video.video.reader import VideoReader, open_video
 from persam_video.whole_file import check_writable
@@ -110,7 +109,7 @@ def track(
     except BaseException:
         reader.close()
         raise
-    keep = None if save_targets is None else partial(write_targets, Path(save_targets), sam)
+    keep = None if save_targets is None else targets_writer(Path(save_targets), sam)
     return track_frames(reader, sam, label_map, later=given.later.take, method=method, targets=known, keep=keep)
 
 

@@ -21,16 +21,13 @@ _TIMES = 2
 """SAM is asked again with its own mask, which is a little better (J of boxes in twelve pictures: .78, then .80)."""
 
 
-def segment_prompts(
-    sam: Sam, picture: Image, prompts: Iterable[ObjectPrompt], *, features: Features | None = None
-) -> LabelMap:
+def segment_prompts(sam: Sam, picture: Image, prompts: Iterable[ObjectPrompt]) -> LabelMap:
     """The masks that SAM makes of boxes and points.
 
     Args:
         sam: from `load_sam`.
         picture: RGB, uint8, H×W×3.
         prompts: of its objects.
-        features: the picture's, if they are at hand already.
     Returns:
         uint8, H×W: the objects' ids; where two masks overlap, the surer one has the pixels.
     Raises:
@@ -38,8 +35,7 @@ def segment_prompts(
     """
     height, width = picture.shape[:2]
     checked = check_prompts(prompts, width=width, height=height)
-    if features is None:
-        features = sam.encode(picture)
+    features = sam.encode(picture)
     # One point may mean a part or the whole: SAM's best of three. A box, or several points, leave less doubt.
     doubtful = torch.tensor([each.box is None and len(each.points) == 1 for each in checked], device=sam.device)
     asked = _prompts(checked, features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,20 +36,23 @@ class SavedTargets:
     state: Mapping[str, Tensor]
 
 
-def write_targets(path: Path, sam: Sam, targets: SavedTargets) -> None:
-    """Write targets as safetensors, with the model whose features they are of and the SHA-256 of its weights.
+def targets_writer(path: Path, sam: Sam) -> Callable[[SavedTargets], None]:
+    """What writes targets as safetensors, with the model whose features they are of and the SHA-256 of its weights.
 
-    Raises:
+    It may be called again as further objects are learned; the weights, which can be gigabytes, are hashed once.
+
+    Raises (when it is called):
         OutputError: it cannot be written; what was under the name before is left as it is.
     """
-    metadata = {
-        "format": _FORMAT,
-        "method": targets.method,
-        "object_ids": " ".join(map(str, targets.object_ids)),
-        **_model(sam),
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in targets.state.items()}
-    write_whole(path, safetensors.torch.save(state, metadata))
+    model = _model(sam)
+
+    def write(targets: SavedTargets) -> None:
+        object_ids = " ".join(map(str, targets.object_ids))
+        metadata = {"format": _FORMAT, "method": targets.method, "object_ids": object_ids, **model}
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in targets.state.items()}
+        write_whole(path, safetensors.torch.save(state, metadata))
+
+    return write
 
 
 def load_targets(path: Path, sam: Sam) -> SavedTargets:

@@ -79,4 +79,4 @@ class Segmenter:
         masks = torch.stack([torch.from_numpy(given == i) for i in object_ids])
         ignored = torch.from_numpy(given == IGNORE_ID)
         features = self._sam.encode(picture)
-        return personalise(self._sam.decode, features, masks, ignored, self._recipe, boxed=False)
+        return personalise(self._sam.decode, features, masks, ignored, self._recipe)

@@ -35,8 +35,8 @@ class Method(Protocol):
             ignored: bool, H×W, on the CPU: what is neither object nor background.
         """
 
-    def forget(self, indices: Sequence[int]) -> None:
-        """Drop objects, by their places among all; those behind them move up."""
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with some of the objects alone, by their places among all, in ascending order."""
 
     def state(self) -> dict[str, Tensor]:
         """What is known of the objects from where they were given, to be kept; nothing of the frames since."""
@@ -115,7 +115,7 @@ class Tracker:
 
     @property
     def targets(self) -> SavedTargets:
-        """What was learned of the objects where they were given, to be kept (`saved_targets.write_targets`).
+        """What was learned of the objects where they were given, to be kept (`saved_targets.targets_writer`).
 
         Raises:
             InputError: the method is one of one's own.
@@ -162,15 +162,15 @@ class Tracker:
             found = np.where(np.isin(found, given_ids), 0, found)
             found = np.where(np.isin(given, given_ids), given, found).astype(np.uint8)
             known = {i: score for i, score in known.items() if i not in given_ids}
-            self._forget(known)
+            self._keep(known)
             self._add(frame, features, given, given_ids)
         return self._result(frame, found, known)
 
-    def _forget(self, all_but: Collection[int]) -> None:
-        places = [place for place, i in enumerate(self.object_ids) if i not in all_but]
-        if places:
-            self._method.forget(places)
-            self.object_ids = tuple(i for i in self.object_ids if i in all_but)
+    def _keep(self, object_ids: Collection[int]) -> None:
+        places = [place for place, i in enumerate(self.object_ids) if i in object_ids]
+        if len(places) < len(self.object_ids):
+            self._method.keep(places)
+            self.object_ids = tuple(self.object_ids[place] for place in places)
 
     def _add(self, frame: Frame, features: Features, given: LabelMap, object_ids: Sequence[int]) -> None:
         masks = torch.stack([torch.from_numpy(given == i) for i in object_ids])

@@ -22,7 +22,7 @@ from persam_video.masks.later import LaterMasks, masks_in
 from persam_video.masks.palette import read_palette_png, write_palette_png
 from persam_video.masks.prompts import ObjectPrompt
 from persam_video.prompted import segment_prompts
-from persam_video.saved_targets import load_targets, write_targets
+from persam_video.saved_targets import load_targets, targets_writer
 from persam_video.video.writer import VideoWriter
 
 FRAMES = 12
@@ -231,7 +231,7 @@ class TestTargets:
     def test_what_is_read_is_what_was_written(self, colours: Sam, tmp_path: Path, method: str) -> None:
         tracker = Tracker(colours, *draw(SQUARES, 0), method=method)
         path = tmp_path / "t.safetensors"
-        write_targets(path, colours, tracker.targets)
+        targets_writer(path, colours)(tracker.targets)
         before = tracker.targets.state
         tracker.step(draw(SQUARES, 1)[0])
         read = load_targets(path, colours)
@@ -255,7 +255,7 @@ class TestTargets:
 
     def test_of_another_model(self, colours: Sam, tmp_path: Path) -> None:
         path = tmp_path / "t.safetensors"
-        write_targets(path, colours, Tracker(colours, *draw(SQUARES, 0)).targets)
+        targets_writer(path, colours)(Tracker(colours, *draw(SQUARES, 0)).targets)
         other = ColourSam()
         other.model = "greys"  # type: ignore[misc]
         with pytest.raises(InputError, match="its targets are of model colours, not greys; track with that"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -76,7 +77,7 @@ class TestCommand:
         return tmp_path
 
     def refused(self, capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str) -> None:
-        with pytest.raises(SystemExit) if "required" in words else _nothing():
+        with pytest.raises(SystemExit) if "required" in words else nullcontext():
             assert cli.main(arguments) == 2
         error = capsys.readouterr().err.strip()
         assert error.startswith("persam-segment")
@@ -149,14 +150,6 @@ class TestCommand:
         wrong = ["--reference", "ref.png", "--mask", "small.png", "--out", "out"]
         self.refused(capsys, ["a.png", *wrong], "small.png", "256")
         assert not (here / "out").exists()
-
-
-class _nothing:  # noqa: N801
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 @pytest.mark.skipif(not PERSEG.is_dir(), reason="needs perseg_mini, which is not beside the checkout")

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import peft_decoders
+import quality
 import torch
 from tqdm import tqdm
 
-from persam_video.cli.common import Parser, add_model_options, load_model, positive, run
+from persam_video.cli.common import Parser, add_model_options, positive, run
 from persam_video.cli.davis import add_dataset_options, open_chosen
-from persam_video.davis.metrics import contour_accuracy, region_similarity
 from persam_video.errors import InputError
 from persam_video.frame import LabelMap, ids_in
 from persam_video.masks.first_frame import load_first_masks
@@ -77,6 +77,7 @@ def _parser() -> Parser:
         if name == "tuning":
             each.add_argument("--steps", metavar="N", type=positive, default=200, help="of tuning; default: 200")
         add_model_options(each)
+        quality.add_features_option(each)
         each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
         each.add_argument("--quiet", action="store_true", help="no bars")
     return parser
@@ -87,7 +88,7 @@ def _measure(options: argparse.Namespace) -> int:
         check_writable(options.json)
     if (options.perseg is None) == (options.davis is None):
         raise InputError("give the data: either --perseg ROOT or --davis ROOT")
-    figures = options.command(options, load_model(options))
+    figures = options.command(options, quality.load_with_features(options))
     if options.json is not None:
         write_whole(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
@@ -192,16 +193,11 @@ def _on_videos(sam: Sam, sequences: Sequence[list[Pair]], quiet: bool, recipe: R
 
 
 def _follow(sam: Sam, frames: Sequence[Pair], recipe: Recipe, boxed: bool) -> float:
-    """J&F of a sequence, as DAVIS counts it: without the first and the last frame."""
+    """J&F of a sequence."""
     first, label_map = _boxed(sam, frames[0]) if boxed else frames[0]
     tracker = Tracker(sam, first, label_map, method=partial(PersamTracking, recipe=recipe))
-    found = [tracker.step(picture).label_map for picture, _ in frames[1:-1]]
-    pairs = [
-        (mask == i, truth == i)
-        for i in ids_in(frames[0][1])
-        for mask, (_, truth) in zip(found, frames[1:-1], strict=True)
-    ]
-    return statistics.fmean((region_similarity(*pair) + contour_accuracy(*pair)) / 2 for pair in pairs)
+    found = [label_map, *(tracker.step(picture).label_map for picture, _ in frames[1:])]
+    return statistics.fmean(quality.score(found, [truth for _, truth in frames]))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class _Reference:
         features = sam.encode(picture)
         masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
         ignored = torch.from_numpy(label_map == IGNORE_ID)
-        targets = personalise(decode, features, masks, ignored, recipe, boxed=False)
+        targets = personalise(decode, features, masks, ignored, recipe)
         self.asked = features, prompts_for(features, targets, recipe)
         self._coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(sam.device).flatten(1)
 

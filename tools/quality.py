@@ -95,9 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "table":
             each.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
         add_model_options(each)
-        each.add_argument(
-            "--features", metavar="DIR", type=Path, help="keep all features here, 2 MB a frame: later runs read them"
-        )
+        add_features_option(each)
         each.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
         each.add_argument("--quiet", action="store_true", help="no bar while downloading weights")
     options = parser.parse_args(arguments)
@@ -105,13 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    sam = load_model(options)
-    if options.features is not None:
-        sam = replace(sam, encode=KeptFeatures(sam, options.features))
-    figures = options.command(options, sam)
+    figures = options.command(options, load_with_features(options))
     if options.json is not None:
         write_whole(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
+
+
+def add_features_option(parser: argparse.ArgumentParser) -> None:
+    """Where features are kept, for `load_with_features`."""
+    what = "keep all features here, 2 MB a frame: later runs read them"
+    parser.add_argument("--features", metavar="DIR", type=Path, help=what)
+
+
+def load_with_features(options: argparse.Namespace) -> Sam:
+    """The model that is asked for, whose encoder keeps what it returns if that is asked for, too."""
+    sam = load_model(options)
+    return sam if options.features is None else replace(sam, encode=KeptFeatures(sam, options.features))
 
 
 class KeptFeatures:
@@ -176,13 +183,18 @@ class Clip:
         return statistics.fmean(distances) if distances else 0.0
 
     def score(self, found: Sequence[FrameResult]) -> tuple[float, float]:
-        """J and F as DAVIS counts them: the mean over objects, without the first and the last frame."""
-        j, f = [], []
-        for i in ids_in(self.truth[0]):
-            masks = [(a.label_map == i, b == i) for a, b in zip(found, self.truth, strict=True)][1:-1]
-            j.append(statistics.fmean(region_similarity(*pair) for pair in masks))
-            f.append(statistics.fmean(contour_accuracy(*pair) for pair in masks))
-        return statistics.fmean(j), statistics.fmean(f)
+        """J and F of what was found (`score`)."""
+        return score([each.label_map for each in found], self.truth)
+
+
+def score(found: Sequence[LabelMap], truth: Sequence[LabelMap]) -> tuple[float, float]:
+    """J and F as DAVIS counts them: the mean over objects, without the first and the last frame."""
+    j, f = [], []
+    for i in ids_in(truth[0]):
+        masks = [(a == i, b == i) for a, b in zip(found, truth, strict=True)][1:-1]
+        j.append(statistics.fmean(region_similarity(*pair) for pair in masks))
+        f.append(statistics.fmean(contour_accuracy(*pair) for pair in masks))
+    return statistics.fmean(j), statistics.fmean(f)
 
 
 def _appearance(settings: Settings, sam: Sam) -> AppearanceTracking:

@@ -95,22 +95,20 @@ class AppearanceTracking:
             others = self._found * (1 - found.sum(dim=0)).clamp(min=0)  # they are not where these are
             self._found = torch.cat((others, found)).clamp(NEVER, 1 - NEVER)
 
-    def forget(self, indices: Sequence[int]) -> None:
-        """Drop objects. See `Method.forget`."""
-        groups, kept, start = [], [], 0
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with some of the objects. See `Method.keep`."""
+        kept = torch.tensor(places, dtype=torch.long, device=self._areas.device)
+        groups, start = [], 0
         for group in self._groups:
-            mine = [i for i in range(group.objects.start, group.objects.stop) if i not in indices]
-            if mine:
-                own = torch.tensor(mine, device=self._areas.device) - group.objects.start
-                group.classifier.select(own)
+            mine = kept[(kept >= group.objects.start) & (kept < group.objects.stop)]
+            if len(mine):
+                group.classifier.select(mine - group.objects.start)
                 groups.append(_Group(slice(start, start + len(mine)), group.classifier))
-                kept += mine
                 start += len(mine)
-        rest = torch.tensor(kept, dtype=torch.long, device=self._areas.device)
         self._groups = groups
-        self._levels, self._first_levels = self._levels.select(rest), self._first_levels.select(rest)
-        self._resemblance = self._resemblance.select(rest)
-        self._found, self._areas, self._absent = self._found[rest], self._areas[rest], self._absent[rest]
+        self._levels, self._first_levels = self._levels.select(kept), self._first_levels.select(kept)
+        self._resemblance = self._resemblance.select(kept)
+        self._found, self._areas, self._absent = self._found[kept], self._areas[kept], self._absent[kept]
 
     def state(self) -> dict[str, Tensor]:
         """What is known of the objects from where they were given. See `Method.state`."""

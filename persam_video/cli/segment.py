@@ -21,8 +21,10 @@ from persam_video.words import counted, one_line
 
 if TYPE_CHECKING:
     from persam_video.frame import Image, LabelMap
+    from persam_video.masks.writers import MaskWriter
     from persam_video.perseg import PersegObject, Score
     from persam_video.sam.models import Sam
+    from persam_video.segmenter import Segmenter
 
 PROGRAM = "persam-segment"
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code: 0, 1 if a picture is torn, 2 for input that cannot be used, 130 after
     Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--dreambooth" in given:
+    if any(word.partition("=")[0] == "--dreambooth" for word in given):
         options = _dreambooth_parser().parse_args(given)
         return run(PROGRAM, lambda: _dreambooth(options))
     if given[:1] == ["eval"]:
@@ -133,7 +135,7 @@ def _segment(options: argparse.Namespace) -> int:
     masks = MaskWriter(options.out / "masks", overwrite=options.overwrite)
     seen = 0
 
-    def segment(path: Path, image: Image) -> None:
+    def segment(segmenter: Segmenter, path: Path, image: Image) -> None:
         nonlocal seen
         result = segmenter.segment(Frame(index=0, image=image, name=path.stem))
         drawn = io.BytesIO()
@@ -143,14 +145,7 @@ def _segment(options: argparse.Namespace) -> int:
         write_whole(overlays / f"{path.stem}.jpg", drawn.getvalue())
         seen += any(result.visible.values())
 
-    try:
-        sam = load_model(options)
-        from persam_video.segmenter import Segmenter
-
-        segmenter = Segmenter(sam, references, method=options.method)
-        code = _for_each(paths, segment, options.out, quiet=options.quiet)
-    finally:
-        masks.close()
+    code = _for_each(paths, references, segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
         print(f"{counted(masks.count, 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
     return code
@@ -168,45 +163,49 @@ def _dreambooth(options: argparse.Namespace) -> int:
     _refuse_inputs(options.out, [*paths, reference, options.mask])
     masks = MaskWriter(options.out, overwrite=options.overwrite)
 
-    def segment(path: Path, image: Image) -> None:
+    def segment(segmenter: Segmenter, path: Path, image: Image) -> None:
         is_given = path.resolve() == reference.resolve()
         mask = foreground if is_given else segmenter.segment(image).label_map
         masks.write(path.stem, np.where(mask == 1, 255, 0).astype(np.uint8))
 
-    try:
-        sam = load_model(options)
-        from persam_video.segmenter import Segmenter
-
-        segmenter = Segmenter(sam, [(picture, foreground)], method=options.method)
-        code = _for_each(paths, segment, options.out, quiet=options.quiet)
-    finally:
-        masks.close()
+    code = _for_each(paths, [(picture, foreground)], segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
         print(f"masks of {counted(masks.count, 'photo')} -> {options.out}")
     return code
 
 
-def _for_each(paths: Sequence[Path], work: Callable[[Path, Image], None], out: Path, *, quiet: bool) -> int:
-    """Read and work on one picture after another. Those that turn out to be torn are left out, with a warning.
+def _for_each(
+    paths: Sequence[Path],
+    references: Sequence[tuple[Image, LabelMap]],
+    work: Callable[[Segmenter, Path, Image], None],
+    options: argparse.Namespace,
+    masks: MaskWriter,
+) -> int:
+    """Personalise, then work on one picture after another. Those that turn out to be torn are left out, with a warning.
 
     Returns:
         the exit code: 0, 1 if a picture was left out, 130 after Ctrl-C; what was done until then stays.
     """
-    done = torn = 0
+    torn = 0
     try:
-        for path in tqdm(paths, "pictures", unit="picture", disable=quiet):
+        sam = load_model(options)
+        from persam_video.segmenter import Segmenter
+
+        segmenter = Segmenter(sam, references, method=options.method)
+        for path in tqdm(paths, "pictures", unit="picture", disable=options.quiet):
             try:
                 image = _read(path)
             except InputError as error:
                 tqdm.write(f"{PROGRAM}: warning: {error}; it is left out", file=sys.stderr)
                 torn += 1
                 continue
-            work(path, image)
-            done += 1
+            work(segmenter, path, image)
     except KeyboardInterrupt:
-        kept = f"what was found in {counted(done, 'picture')} is in {out}" if done else "nothing was written"
-        print(f"{PROGRAM}: interrupted; {kept}", file=sys.stderr)
+        done = f"what was found in {counted(masks.count, 'picture')} is in {options.out}"
+        print(f"{PROGRAM}: interrupted; {done if masks.count else 'nothing was written'}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    finally:
+        masks.close()
     return EXIT_DAMAGED if torn else 0
 
 
@@ -254,15 +253,12 @@ def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
 
 def _pictures(given: Sequence[Path]) -> list[Path]:
     """All pictures of files and folders, whose names must differ, as their masks' do."""
-    from persam_video.video.images import PICTURE_SUFFIXES, natural_key
+    from persam_video.video.images import pictures_among
 
     paths: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = [each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES]
-            inside = sorted(
-                (each for each in inside if not each.name.startswith(".")), key=lambda p: natural_key(p.name)
-            )
+            inside = pictures_among(path.iterdir())
             if not inside:
                 raise InputError(f"{path}: holds no picture; give pictures, or folders of them")
             paths += inside
@@ -294,7 +290,6 @@ def _check_picture(path: Path) -> None:
 def _read(path: Path) -> Image:
     from persam_video.video.images import read_picture
 
-    _check_picture(path)
     try:
         return read_picture(path)
     except Exception as error:  # damaged pictures make their decoders raise all sorts of things
@@ -304,6 +299,7 @@ def _read(path: Path) -> Image:
 def _reference(picture: Path, mask: Path) -> tuple[Image, LabelMap]:
     from persam_video.masks.first_frame import load_first_masks
 
+    _check_picture(picture)
     image = _read(picture)
     return image, load_first_masks([mask], width=image.shape[1], height=image.shape[0])
 

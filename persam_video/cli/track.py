@@ -8,7 +8,6 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +109,7 @@ def _begin(
     from persam_video.masks.palette import write_palette_png
     from persam_video.pipeline import StageSeconds, track_frames
     from persam_video.prompted import first_label_map
-    from persam_video.saved_targets import load_targets, write_targets
+    from persam_video.saved_targets import load_targets, targets_writer
 
     made = beside.with_name("first_mask.png")
     if given.prompts:
@@ -127,7 +126,7 @@ def _begin(
         if not options.quiet:
             print(f"the mask that SAM made of boxes and points is in {made}: look at it, and correct it if need be")
     seconds = StageSeconds()
-    keep = None if options.save_targets is None else partial(write_targets, options.save_targets, sam)
+    keep = None if options.save_targets is None else targets_writer(options.save_targets, sam)
     results = track_frames(
         reader, sam, label_map, seconds, given.later.take, method=options.method, targets=targets, keep=keep
     )

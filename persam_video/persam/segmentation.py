@@ -10,10 +10,10 @@ from torch import Tensor
 
 from persam_video.persam.guidance import guide
 from persam_video.persam.location_prior import confidence_maps, location_prior, similarities
-from persam_video.persam.prompts import Boxes, boxes_of, prior_prompts
+from persam_video.persam.prompts import Boxes, prior_prompts
 from persam_video.persam.refinement import refine
 from persam_video.persam.scale_weights import PICTURE_RANGE, VIDEO_RANGE, fit_scale_weights, weigh_scales
-from persam_video.persam.target import Targets, learn_embeddings, most_covered
+from persam_video.persam.target import Targets, learn_embeddings
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import Decoded, Prompts
 from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
@@ -53,7 +53,12 @@ PERSAM_F_PICTURES = replace(PERSAM_F, weighed_refinement=True)
 
 
 def personalise(
-    decode: Decode, features: Features, masks: Tensor, ignored: Tensor, recipe: Recipe, *, boxed: bool
+    decode: Decode,
+    features: Features,
+    masks: Tensor,
+    ignored: Tensor,
+    recipe: Recipe,
+    boxes: Boxes | None = None,
 ) -> Targets:
     """Learn objects from a picture in which they are given.
 
@@ -63,7 +68,7 @@ def personalise(
         masks: bool, N×H×W, in the picture's pixels, on the CPU; none is empty.
         ignored: bool, H×W, on the CPU: what is neither object nor background.
         recipe: without ``scale_tuning`` all scale weights are 1/3.
-        boxed: whether the objects will be looked for with a box, as in a video; the scale weights are learned so.
+        boxes: theirs, for a video, where they will be looked for with a box: the scale weights are learned so.
     """
     device = features.tensor.device
     embeddings, semantics = learn_embeddings(features, masks)
@@ -73,9 +78,8 @@ def personalise(
     side = features.geometry.side
     coverage = to_grid(masks, LOW_RES_SIZE, side).to(device)
     counts = to_grid(ignored[None], LOW_RES_SIZE, side)[0].to(device) < 0.5
-    boxes = boxes_of(most_covered(coverage)) if boxed else None
     logits = decode(features, prompts_for(features, targets, recipe, boxes)).logits
-    within = VIDEO_RANGE if boxed else PICTURE_RANGE
+    within = PICTURE_RANGE if boxes is None else VIDEO_RANGE
     return Targets(embeddings, semantics, fit_scale_weights(logits, coverage, counts, within=within))
 
 

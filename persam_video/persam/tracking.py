@@ -40,18 +40,17 @@ class PersamTracking:
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Learn what each object looks like, and which scale it is. See `Method.add`."""
-        learned = personalise(self._sam.decode, features, masks, ignored, self._recipe, boxed=True)
         coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(features.tensor.device)
         boxes, has_box = boxes_of(most_covered(coverage))
+        learned = personalise(self._sam.decode, features, masks, ignored, self._recipe, (boxes, has_box))
         self._targets = Targets.join((self._targets, learned))
         self._geometry = features.geometry
         self._boxes = torch.cat((self._boxes, boxes))
         self._has_box = torch.cat((self._has_box, has_box))
 
-    def forget(self, indices: Sequence[int]) -> None:
-        """Drop objects. See `Method.forget`."""
-        kept = torch.tensor([i for i in range(len(self._boxes)) if i not in indices], dtype=torch.long)
-        kept = kept.to(self._boxes.device)
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with some of the objects. See `Method.keep`."""
+        kept = torch.tensor(places, dtype=torch.long, device=self._boxes.device)
         self._targets = self._targets.select(kept)
         self._boxes, self._has_box = self._boxes[kept], self._has_box[kept]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -86,15 +86,10 @@ def _find_pictures(source: Path) -> list[Path]:
     else:
         root = Path(source.anchor)
         found, where = root.glob(str(source.relative_to(root))), "the pattern matches"
-    paths = [
-        path
-        for path in found
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
+    paths = pictures_among(found)
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
         raise VideoError(f"{source}: {where} no picture; give a video file, or pictures of these kinds: {kinds}")
-    paths.sort(key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
     of_stem: dict[str, Path] = {}
     for path in paths:
         other = of_stem.setdefault(path.stem, path)
@@ -104,6 +99,16 @@ def _find_pictures(source: Path) -> list[Path]:
                 'or give a pattern that matches only one kind, like "folder/*.jpg"'
             )
     return paths
+
+
+def pictures_among(paths: Iterable[Path]) -> list[Path]:
+    """Those that are pictures by their suffix, and not hidden, in natural order (2 before 10)."""
+    pictures = [
+        path
+        for path in paths
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    return sorted(pictures, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
