@@ -12,16 +12,21 @@ from demo_sprites import make_sprite
 from PIL import Image
 
 from persam_video import Sam, Tracker, load_sam
-from persam_video.appearance.cells import describe_cells
+from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.appearance.motion import Motion, carry
+from persam_video.appearance.residuals import Residuals, describe_places
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near, window_sums
 from persam_video.composition import exclusive
 from persam_video.davis.metrics import region_similarity
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import Geometry
+
+
+def colours_of(image: np.ndarray) -> Colours:
+    return Colours.of(image, Geometry(*image.shape[:2]), 256, torch.device("cpu"))
 
 
 class TestCells:
@@ -48,6 +53,72 @@ class TestCells:
         image = np.full((*size, 3), 255, np.uint8)
         _, colours = describe_cells(Features(torch.randn(1, 256, rows, columns), Geometry(*size)), image)
         torch.testing.assert_close(colours, torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(rows * columns, 6))
+
+    def test_a_place_beside_its_surroundings(self) -> None:
+        image = np.zeros((144, 256, 3), np.uint8)  # one pixel is one place
+        image[72, 128] = 255
+        contrast = colours_of(image).contrast()
+        torch.testing.assert_close(contrast[:, 72, 128], torch.full((3,), 80 / 81))
+        torch.testing.assert_close(contrast[:, 76, 124], torch.full((3,), -1 / 81))
+        assert contrast[:, 77, 128].abs().max() < 1e-6
+
+
+class TestResiduals:
+    """A line, red on grey, that nobody says is the object's."""
+
+    def scene(self, line: tuple[int, int, int]) -> tuple[Colours, torch.Tensor, torch.Tensor]:
+        """The colours, what is said, and the truth."""
+        image = np.full((144, 256, 3), 120, np.uint8)
+        image[40:80, 40:80] = (200, 200, 40)
+        image[60, 80:160] = line
+        truth = torch.zeros(1, 144, 256)
+        truth[0, 40:80, 40:80] = truth[0, 60, 80:160] = 1
+        said = torch.full((1, 144, 256), -5.0)
+        said[0, 40:80, 40:80] = 5
+        return colours_of(image), said, truth
+
+    def learned(self, settings: Settings) -> Residuals:
+        colours, said, truth = self.scene((220, 30, 30))
+        inputs = describe_places(colours, said, said / 2, settings)
+        errors = truth - (said * 1.5).sigmoid()
+        return Residuals.fit([(inputs[0].flatten(0, 1), errors[0].flatten())], settings)
+
+    @pytest.mark.parametrize(("line", "found"), [((220, 30, 30), True), ((30, 30, 220), False)])
+    def test_an_error_is_expected_again_where_it_looks_the_same(self, line: tuple[int, int, int], found: bool) -> None:
+        settings = Settings()
+        colours, said, truth = self.scene(line)
+        logits = said * 1.5
+        everywhere = torch.ones_like(truth, dtype=torch.bool)
+        inputs = describe_places(colours, said, said / 2, settings)
+        corrected = self.learned(settings).correct(logits, inputs, everywhere)
+        assert (corrected[0, 60, 90:150] > 0).all() == found
+        assert torch.equal(corrected[0, 40:80, 40:80] > 0, truth[0, 40:80, 40:80] > 0)
+        assert not (corrected[0, 100:] > 0).any()
+
+    def test_nothing_changes_out_of_the_region(self) -> None:
+        settings = Settings()
+        colours, said, truth = self.scene((220, 30, 30))
+        left = torch.zeros_like(truth, dtype=torch.bool)
+        left[..., :120] = True
+        corrected = self.learned(settings).correct(said, describe_places(colours, said, said / 2, settings), left)
+        assert torch.equal(corrected[..., 120:], said[..., 120:])
+        assert (corrected[0, 60, 90:110] > 0).all()
+
+    def test_flat_pictures_have_fewer_landmarks_and_none_are_no_errors(self) -> None:
+        for count in (0, 128):
+            settings = Settings(error_landmarks=count)
+            inputs = torch.zeros(50, 11)
+            learned = Residuals.fit([(inputs, torch.zeros(50))], settings)
+            assert learned.landmarks.shape == (1, count, 11)
+            said = torch.randn(1, 5, 10)
+            everywhere = torch.ones_like(said, dtype=torch.bool)
+            torch.testing.assert_close(learned.correct(said, inputs.view(1, 5, 10, 11), everywhere), said)
+
+    def test_objects_are_joined_and_selected(self) -> None:
+        settings = Settings()
+        two = Residuals.of_none(torch.device("cpu"), settings).join(self.learned(settings)).join(self.learned(settings))
+        assert two.landmarks.shape == (2, 128, 11)
+        assert two.select(torch.tensor([1])).weights.shape == (1, 128)
 
 
 class TestKernelRidge:

@@ -184,7 +184,7 @@ class TestWork:
         sam = ColourSam()
         track(SQUARES, 4, sam)
         assert sam.encoded == 4 + 1  # the first one is encoded a second time, mirrored
-        assert sam.batches == [3] * 3  # one decode a frame
+        assert sam.batches == [3] * 5  # one decode a frame, and two to see in the first what they get wrong
 
     def test_persam_f_decodes_three_times_a_frame(self) -> None:
         sam = ColourSam()

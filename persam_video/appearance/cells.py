@@ -1,6 +1,8 @@
-"""What the appearance classifier sees of a cell: SAM's features, and the cell's colours."""
+"""What is seen of a frame's places: SAM's features and colours of its cells, and finer colours for outlines."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,27 +11,47 @@ from torch import Tensor
 from persam_video.frame import Image
 from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE
+from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
+
+_SURROUNDINGS = 4
+"""A place's surroundings reach so many places to each side: about one cell of the features."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Colours:
+    """Mean and standard deviation of red, green and blue, 0 to 1, over the places of a grid: float, 3×h×w each."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, image: Image, geometry: Geometry, size: int, device: torch.device) -> Colours:
+        """Those of a frame, RGB, uint8, H×W×3, on the grid with ``size`` places along the square's side."""
+        rows, columns = geometry.grid(size)
+        side, places = geometry.longer_side, size * geometry.side // INPUT_SIZE  # both of the frame's longer side
+        # On the CPU, as not every device pools to any size.
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
+        reached = (-(-rows * side // places), -(-columns * side // places))  # pixels that the places cover
+        pixels = F.pad(pixels, (0, reached[1] - image.shape[1], 0, reached[0] - image.shape[0]), mode="replicate")
+        mean, square = (F.adaptive_avg_pool2d(each, (rows, columns))[0] for each in (pixels, pixels * pixels))
+        deviation = (square - mean * mean).clamp(min=0).sqrt()
+        return cls(mean.to(device), deviation.to(device))
+
+    def contrast(self) -> Tensor:
+        """How the mean differs from that of the surroundings: float, 3×h×w, -1 to 1."""
+        wider = F.pad(self.mean[None], (_SURROUNDINGS,) * 4, mode="replicate")
+        return self.mean - F.avg_pool2d(wider, 2 * _SURROUNDINGS + 1, stride=1)[0]
 
 
 def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
-    """Both descriptions of every cell of a frame.
+    """What the appearance classifier sees of every cell of a frame.
 
     Args:
         features: of the frame.
         image: the frame, RGB, uint8, H×W×3.
     Returns:
-        unit features, float, cells×256, and colours, float, cells×6: mean and standard deviation of red, green and
-        blue over the cell, 0 to 1. Row by row of the features' grid.
+        unit features, float, cells×256, and colours, float, cells×6, mean and deviation. Row by row of the features'
+        grid.
     """
-    unit = unit_features(features).flatten(1).T
-    geometry = features.geometry
-    rows, columns = geometry.grid(FEATURE_SIZE)
-    side, cells = geometry.longer_side, FEATURE_SIZE * geometry.side // INPUT_SIZE  # both of the frame's longer side
-    # On the CPU, as not every device pools to any size.
-    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-    reached = (-(-rows * side // cells), -(-columns * side // cells))  # pixels that the cells cover
-    pixels = F.pad(pixels, (0, reached[1] - image.shape[1], 0, reached[0] - image.shape[0]), mode="replicate")
-    mean, square = (F.adaptive_avg_pool2d(each, (rows, columns))[0] for each in (pixels, pixels * pixels))
-    deviation = (square - mean * mean).clamp(min=0).sqrt()
-    return unit, torch.cat((mean, deviation)).flatten(1).T.to(unit.device)
+    colours = Colours.of(image, features.geometry, FEATURE_SIZE, features.tensor.device)
+    return unit_features(features).flatten(1).T, torch.cat((colours.mean, colours.deviation)).flatten(1).T

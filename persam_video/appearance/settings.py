@@ -29,6 +29,12 @@ class Settings:
         out_of_reach: the most that the classifier says beyond.
         box_margin: how far the box is grown on each side, in pixels of SAM's input (two cells).
         decodes: how often SAM is asked; a second time, with the sum, costs a third more and changes little.
+        error_landmarks: places of the first frame from which an object's errors are learned (`Residuals`); 0: none are.
+        error_colour_scale: a difference of colours, 0 to 1, that is a large one to them.
+        error_doubt_scale: and of log-odds: as much as the classifier may say for an object.
+        error_noise: their ridge: the variance of an error that they leave unexplained.
+        remembered: how far corrected log-odds count in what the next frame starts from, beside those as they were: a
+            wrong correction that is carried on is not seen as one.
         lost: an object is absent when its mask's mean score is less than this share of the way from what so small a
             place may reach by chance (`Resemblance`; 0 = as around the object) to what it is inside.
         found: an absent object is back above this share: it has the whole frame to look alike in, not only its place.
@@ -51,5 +57,10 @@ class Settings:
     out_of_reach: float = -4.0
     box_margin: float = 8.0
     decodes: int = 1
+    error_landmarks: int = 128
+    error_colour_scale: float = 0.15
+    error_doubt_scale: float = 3.0
+    error_noise: float = 1.0
+    remembered: float = 0.25
     lost: float = 0.3
     found: float = 0.6

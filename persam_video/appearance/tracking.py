@@ -2,8 +2,8 @@
 
 SAM knows where things end but not which thing is meant; the classifier knows which but only coarsely where; the flow
 carries what was found before, with its mistakes. All three give log-odds for every place, which are added, each within
-a limit, so that none decides alone against a clear word of another. SAM is prompted with what the other two say; the
-sum is what the next frame starts from.
+a limit, so that none decides alone against a clear word of another. SAM is prompted with what the other two say. What
+the sum got wrong where the object was given is corrected; a part of that is in what the next frame starts from.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.appearance.cells import describe_cells
+from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.motion import Motion, carry
+from persam_video.appearance.residuals import Residuals, describe_places
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
 from persam_video.composition import NEVER, exclusive, owned
-from persam_video.frame import Frame
+from persam_video.frame import Frame, Image
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
 from persam_video.persam.target import most_covered
 from persam_video.sam.image_encoder import Features
@@ -34,6 +35,8 @@ from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
 
 _NOWHERE = -10.0
 """The log-odds of an absent object, everywhere."""
+_POSSIBLE = -2.0
+"""Log-odds of places that may well be the object's."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,6 +66,7 @@ class AppearanceTracking:
         self._absent = torch.empty(0, dtype=torch.bool, device=device)
         self._levels = self._first_levels = Levels.of_none(device)
         self._resemblance = Resemblance.of_none(device)
+        self._residuals = Residuals.of_none(device, self._settings)
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Learn from a frame in which objects are given.
@@ -75,17 +79,16 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
-        classifier = KernelRidge.fit(
-            *describe_cells(features, frame.image), coverage.flatten(1).T, counts.flatten(), self._settings
-        )
+        cells = describe_cells(features, frame.image)
+        classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
-        levels, resemblance = self._mirrored(frame, classifier, masks, ignored)
+        levels, resemblance, residuals = self._mirrored(frame, classifier, masks, ignored)
         self._levels = self._levels.join(levels)
         self._first_levels = self._first_levels.join(levels)
         self._resemblance = self._resemblance.join(resemblance)
-        found = to_grid(masks, LOW_RES_SIZE, side).to(device)
-        found = torch.where(most_covered(found), found.clamp(min=0.75), found)  # also what is smaller than a cell
+        self._residuals = self._residuals.join(residuals)
+        found = _probabilities(masks, features)
         self._areas = torch.cat((self._areas, found.sum(dim=(1, 2))))
         self._absent = torch.cat((self._absent, torch.zeros(len(masks), dtype=torch.bool, device=device)))
         if self._motion is None:
@@ -107,7 +110,7 @@ class AppearanceTracking:
                 start += len(mine)
         self._groups = groups
         self._levels, self._first_levels = self._levels.select(kept), self._first_levels.select(kept)
-        self._resemblance = self._resemblance.select(kept)
+        self._resemblance, self._residuals = self._resemblance.select(kept), self._residuals.select(kept)
         self._found, self._areas, self._absent = self._found[kept], self._areas[kept], self._absent[kept]
 
     def state(self) -> dict[str, Tensor]:
@@ -115,6 +118,8 @@ class AppearanceTracking:
         state = {
             "areas": self._areas,
             "excess": self._resemblance.excess,
+            "error landmarks": self._residuals.landmarks,
+            "error weights": self._residuals.weights,
             **{f"level {each.name}": getattr(self._first_levels, each.name) for each in fields(Levels)},
         }
         for number, group in enumerate(self._groups):
@@ -135,6 +140,7 @@ class AppearanceTracking:
             start = stop
         self._areas = state["areas"]
         self._resemblance = Resemblance(state["excess"])
+        self._residuals = Residuals(state["error landmarks"], state["error weights"])
         self._levels = self._first_levels = Levels(
             **{each.name: state[f"level {each.name}"] for each in fields(Levels)}
         )
@@ -143,18 +149,48 @@ class AppearanceTracking:
 
     def _mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
-    ) -> tuple[Levels, Resemblance]:
-        """What the classifier says of the objects in the same frame mirrored, which it has not seen."""
+    ) -> tuple[Levels, Resemblance, Residuals]:
+        """What the classifier and SAM say of the objects in the same frame mirrored, which they have not seen."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
+        masks, ignored = masks.flip(-1), ignored.flip(-1)
         features = self._sam.encode(image)
         device = features.tensor.device
         side = features.geometry.side
-        coverage = to_grid(masks.flip(-1), FEATURE_SIZE, side).to(device)
-        known = 1 - to_grid(ignored[None].flip(-1), FEATURE_SIZE, side).to(device)
+        coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
+        known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
         scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)
-        return levels, Resemblance.measure(scores, levels, coverage, background)
+        resemblance = Resemblance.measure(scores, levels, coverage, background)
+        known = to_grid(ignored[None], LOW_RES_SIZE, side).to(device) < 0.5
+        evidence = levels.at_least(levels).log_odds(_to_places(scores, features))
+        errors = self._errors(features, image, evidence, _probabilities(masks, features), known)
+        return levels, resemblance, Residuals.fit(errors, self._settings)
+
+    def _errors(
+        self, features: Features, image: Image, evidence: Tensor, truth: Tensor, known: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The samples for `Residuals.fit`: as if the truth was carried from the frame before, and then what was found
+        from that.
+
+        Args:
+            truth: float, N×h×w, and known: bool, 1×h×w.
+        """
+        colours = Colours.of(image, features.geometry, LOW_RES_SIZE, truth.device)
+        areas = truth.sum(dim=(1, 2))
+        absent = torch.zeros_like(areas, dtype=torch.bool)
+        carried = truth.clamp(NEVER, 1 - NEVER)
+        both = []
+        for _ in range(2):
+            prior, near_by = self._prior(evidence, carried, areas, absent)
+            said, _ = self._segment(features, prior, areas)
+            logits = said + prior
+            inputs = describe_places(colours, said, prior, self._settings)
+            errors = truth - logits.sigmoid()
+            regions = (near_by | (logits > _POSSIBLE)) & known
+            both.append([(inputs[i][region], errors[i][region]) for i, region in enumerate(regions)])
+            carried = exclusive(logits)
+        return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
         """The objects' logits in the next frame, float, N×h×w of the low-res grid, and scores, float, N, 0 to 1.
@@ -163,7 +199,6 @@ class AppearanceTracking:
         how far the mask looks like the object, its overlap with what was carried from the frame before (if the object
         was there), and how certain the sum of all is.
         """
-        settings = self._settings
         cells = describe_cells(features, frame.image)
         lifted = [group.classifier.lift(*cells) for group in self._groups]
         rows, columns = features.tensor.shape[2:]
@@ -171,20 +206,18 @@ class AppearanceTracking:
             [group.classifier.scores(each).T for group, each in zip(self._groups, lifted, strict=True)]
         ).view(-1, rows, columns)
         carried = self._carried(frame, features)
-        reach = (settings.reach_cells + settings.reach_share * self._areas.sqrt()).long()
-        around = near(carried > 0.5, 2 * reach) * (1 - carried)
+        around = near(carried > 0.5, 2 * self._reach(self._areas)) * (1 - carried)
         levels = self._present_levels(scores, carried, around)
 
-        size = carried.shape[1:]
-        evidence = levels.log_odds(F.interpolate(scores[:, None], size=size, mode="bilinear")[:, 0])
-        appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
-        absent = self._absent[:, None, None]
-        within = near(carried > 0.5, reach) | absent
-        appearance = torch.where(within, appearance, appearance.clamp(max=settings.out_of_reach))
-        motion = settings.motion_weight * carried.logit().clamp(-settings.most_motion, settings.most_motion)
-        prior = appearance + torch.where(absent, 0, motion)
+        evidence = levels.log_odds(_to_places(scores, features))
+        prior, near_by = self._prior(evidence, carried, self._areas, self._absent)
+        said, expected = self._segment(features, prior, self._areas)
+        logits = said + prior
+        colours = Colours.of(frame.image, features.geometry, LOW_RES_SIZE, logits.device)
+        inputs = describe_places(colours, said, prior, self._settings)
+        corrected = self._residuals.correct(logits, inputs, near_by | (logits > _POSSIBLE))
+        logits = torch.lerp(logits, corrected, self._settings.remembered)
 
-        logits, expected = self._segment(features, prior)
         found, masks = exclusive(logits), owned(logits)
         stable = _overlap(masks, carried > 0.5)
         certain = _overlap(masks.float(), found)
@@ -192,8 +225,8 @@ class AppearanceTracking:
         doubts = expected * certain * alike * torch.where(self._absent, 1, stable)
 
         self._remember(scores, lifted, around, found, masks, stable * expected)
-        logits = torch.where(self._absent[:, None, None], _NOWHERE, logits)
-        return logits, torch.where(self._absent, 0, doubts)
+        corrected = torch.where(self._absent[:, None, None], _NOWHERE, corrected)
+        return corrected, torch.where(self._absent, 0, doubts)
 
     def _carried(self, frame: Frame, features: Features) -> Tensor:
         """The probabilities of the frame before, moved as the picture has moved."""
@@ -214,22 +247,35 @@ class AppearanceTracking:
         seen = ~self._absent & (carried > 0.5).any(dim=2).any(dim=1)
         return self._levels.blend(now, seen.float() * self._settings.now_share).at_least(self._first_levels)
 
-    def _segment(self, features: Features, prior: Tensor) -> tuple[Tensor, Tensor]:
-        """SAM's masks added to what the others say: log-odds, and the IoU that SAM expects, float, N."""
-        logits = prior
+    def _reach(self, areas: Tensor) -> Tensor:
+        """How far an object can get in a frame beyond its flow, in low-res cells, int, N."""
+        return (self._settings.reach_cells + self._settings.reach_share * areas.sqrt()).long()
+
+    def _prior(self, evidence: Tensor, carried: Tensor, areas: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
+        """What all but SAM say, log-odds, float, N×h×w, and the places that each object can have got to, bool."""
+        settings = self._settings
+        absent = absent[:, None, None]
+        near_by = near(carried > 0.5, self._reach(areas))
+        appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
+        appearance = torch.where(near_by | absent, appearance, appearance.clamp(max=settings.out_of_reach))
+        motion = settings.motion_weight * carried.logit().clamp(-settings.most_motion, settings.most_motion)
+        return appearance + torch.where(absent, 0, motion), near_by
+
+    def _segment(self, features: Features, prior: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
+        """What SAM says, asked with what the others say: log-odds, float, N×h×w, and the IoU that it expects, N."""
+        said = torch.zeros_like(prior)
         expected = prior.new_zeros(len(prior))
         for _ in range(self._settings.decodes):
-            answer = self._sam.decode(features, self._prompts(features, logits))
+            answer = self._sam.decode(features, self._prompts(features, said + prior, areas))
             # SAM's three masks are of the whole, the part and the subpart: their mean is none of them, but steady.
-            logits = answer.logits.mean(dim=1).clamp(-self._settings.most_sam, self._settings.most_sam) + prior
+            said = answer.logits.mean(dim=1).clamp(-self._settings.most_sam, self._settings.most_sam)
             expected = answer.scores.amax(dim=1).clamp(0, 1)
-        return logits, expected
+        return said, expected
 
-    def _prompts(self, features: Features, logits: Tensor) -> Prompts:
+    def _prompts(self, features: Features, logits: Tensor, areas: Tensor) -> Prompts:
         found = exclusive(logits)
         boxes, has_box = boxes_of(owned(logits))
-        radii = (self._areas.sqrt() / 4).long()
-        points = densest_cells(found, radii)
+        points = densest_cells(found, (areas.sqrt() / 4).long())
         return Prompts(
             points=centres_of_cells(points)[:, None],
             labels=torch.full((len(found), 1), POSITIVE, device=found.device),
@@ -269,6 +315,17 @@ class AppearanceTracking:
         self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
+
+
+def _probabilities(masks: Tensor, features: Features) -> Tensor:
+    """How surely each place is an object's whose mask, bool, N×H×W, is given: float, N×h×w of the low-res grid."""
+    coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(features.tensor.device)
+    return torch.where(most_covered(coverage), coverage.clamp(min=0.75), coverage)  # also what is smaller than a cell
+
+
+def _to_places(scores: Tensor, features: Features) -> Tensor:
+    """Maps of the features' grid on the low-res grid, float, N×h×w."""
+    return F.interpolate(scores[:, None], size=features.geometry.grid(LOW_RES_SIZE), mode="bilinear")[:, 0]
 
 
 def _overlap(masks: Tensor, others: Tensor) -> Tensor:

@@ -1,0 +1,117 @@
+"""What is still wrong when all have spoken, learned where the truth is known.
+
+SAM's outlines and the classifier's cells miss what is thin, or what SAM sees no outline of. In the frame in which an
+object is given, the error is known at every place. Kernel ridge regression learns it from the colours there and from
+what SAM and the others say; in later frames it is expected again where all of that is alike. Where nothing like it was
+seen, the expected error is zero: what is new is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from persam_video.appearance.cells import Colours
+from persam_video.appearance.kernel_ridge import kernel, pivots
+from persam_video.appearance.settings import Settings
+from persam_video.composition import NEVER
+
+_INPUTS = 11
+_MOST_SAMPLES = 8192
+_JITTER = 1e-4
+_BANDWIDTH = 1.0
+"""Of the kernel: the inputs have their own scales."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Residuals:
+    """The expected errors of N objects.
+
+    Args:
+        landmarks: float, N×m×`_INPUTS`: places that stand for all.
+        weights: float, N×m: what each adds to the probability of a place that is like it.
+    """
+
+    landmarks: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of_none(cls, device: torch.device, settings: Settings) -> Residuals:
+        """Those of no object."""
+        count = settings.error_landmarks
+        return cls(torch.empty(0, count, _INPUTS, device=device), torch.empty(0, count, device=device))
+
+    @classmethod
+    def fit(cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings) -> Residuals:
+        """Learn from places of which the truth is known.
+
+        Args:
+            samples: of each object inputs, float, n×`_INPUTS` (`describe_places`), and errors, float, n: the truth less
+                the probability that was found.
+        """
+        count = settings.error_landmarks
+        landmarks, weights = [], []
+        for inputs, errors in samples:
+            some = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MOST_SAMPLES), device=inputs.device).long()
+            inputs, errors = inputs[some], errors[some]
+            places = inputs[pivots(inputs, torch.ones_like(errors), count, _BANDWIDTH)]
+            factor = torch.linalg.cholesky(
+                kernel(places, places, _BANDWIDTH) + _JITTER * torch.eye(len(places), device=inputs.device)
+            )
+            lifted = torch.linalg.solve_triangular(factor, kernel(places, inputs, _BANDWIDTH), upper=False)
+            noise = settings.error_noise * torch.eye(len(places), device=inputs.device)
+            solved = torch.linalg.solve(lifted @ lifted.T + noise, lifted @ errors)
+            solved = torch.linalg.solve_triangular(factor.T, solved[:, None], upper=True)[:, 0]
+            missing = count - len(places)
+            landmarks.append(F.pad(places, (0, 0, 0, missing)))
+            weights.append(F.pad(solved, (0, missing)))
+        return cls(torch.stack(landmarks), torch.stack(weights))
+
+    def correct(self, logits: Tensor, inputs: Tensor, regions: Tensor) -> Tensor:
+        """Log-odds, float, N×h×w, with the expected errors added to their probabilities.
+
+        Args:
+            inputs: float, N×h×w×`_INPUTS`.
+            regions: bool, N×h×w: where.
+        """
+        corrected = logits.flatten(1).clone()
+        # One after another: the kernels of all would be 20 MB each.
+        for mine, seen, region, landmarks, weights in zip(
+            corrected, inputs.flatten(1, 2), regions.flatten(1), self.landmarks, self.weights, strict=True
+        ):
+            # Elsewhere than on a CPU all places are looked at: counting those of the region would mean to wait.
+            places = region.nonzero()[:, 0] if region.device.type == "cpu" else slice(None)
+            error = kernel(seen[places], landmarks, _BANDWIDTH) @ weights
+            expected = (mine[places].sigmoid() + error).clamp(NEVER, 1 - NEVER).logit()
+            mine[places] = torch.where(region[places], expected, mine[places])
+        return corrected.view_as(logits)
+
+    def join(self, other: Residuals) -> Residuals:
+        """Those of these objects, then of others."""
+        return Residuals(
+            torch.cat((self.landmarks, other.landmarks)),
+            torch.cat((self.weights, other.weights)),
+        )
+
+    def select(self, indices: Tensor) -> Residuals:
+        """Those of some of the objects."""
+        return Residuals(self.landmarks[indices], self.weights[indices])
+
+
+def describe_places(colours: Colours, said: Tensor, prior: Tensor, settings: Settings) -> Tensor:
+    """What errors depend on, in units in which 1 is a large difference.
+
+    Args:
+        colours: of the frame, on the low-res grid.
+        said: SAM's log-odds, float, N×h×w.
+        prior: those of all others.
+    Returns:
+        float, N×h×w×`_INPUTS`: the colours, their deviation and contrast, and the two log-odds.
+    """
+    seen = torch.cat((colours.mean, colours.deviation, colours.contrast())) / settings.error_colour_scale
+    heard = torch.stack((said, prior), dim=-1) / settings.error_doubt_scale
+    return torch.cat((seen.permute(1, 2, 0).expand(len(said), -1, -1, -1), heard), dim=-1)
