@@ -60,7 +60,7 @@ class Settings:
     error_landmarks: int = 128
     error_colour_scale: float = 0.15
     error_doubt_scale: float = 3.0
-    error_noise: float = 1.0
+    error_noise: float = 3.0
     remembered: float = 0.25
     lost: float = 0.3
     found: float = 0.6
