@@ -1,6 +1,6 @@
 """What is still wrong when all have spoken, learned where the truth is known.
 
-SAM's outlines and the classifier's cells miss what is thin, or what SAM sees no outline of. In the frame in which an
+SAM's outlines and the classifier's cells miss what is small, or what SAM sees no outline of. In the frame in which an
 object is given, the error is known at every place. Kernel ridge regression learns it from the colours there and from
 what SAM and the others say; in later frames it is expected again where all of that is alike. Where nothing like it was
 seen, the expected error is zero: what is new is left as it is.
