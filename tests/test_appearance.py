@@ -16,7 +16,7 @@ from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.appearance.motion import Motion, carry
-from persam_video.appearance.residuals import Residuals, describe_places
+from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near, window_sums
 from persam_video.composition import exclusive
@@ -79,9 +79,9 @@ class TestResiduals:
 
     def learned(self, settings: Settings) -> Residuals:
         colours, said, truth = self.scene((220, 30, 30))
-        inputs = describe_places(colours, said, said / 2, settings)
+        inputs = Places.of(colours, said, said / 2, settings).inputs(0, slice(None))
         errors = truth - (said * 1.5).sigmoid()
-        return Residuals.fit([(inputs[0].flatten(0, 1), errors[0].flatten())], settings)
+        return Residuals.fit([(inputs, errors[0].flatten())], settings)
 
     @pytest.mark.parametrize(("line", "found"), [((220, 30, 30), True), ((30, 30, 220), False)])
     def test_an_error_is_expected_again_where_it_looks_the_same(self, line: tuple[int, int, int], found: bool) -> None:
@@ -89,8 +89,8 @@ class TestResiduals:
         colours, said, truth = self.scene(line)
         logits = said * 1.5
         everywhere = torch.ones_like(truth, dtype=torch.bool)
-        inputs = describe_places(colours, said, said / 2, settings)
-        corrected = self.learned(settings).correct(logits, inputs, everywhere)
+        places = Places.of(colours, said, said / 2, settings)
+        corrected = self.learned(settings).correct(logits, places, everywhere)
         assert (corrected[0, 60, 90:150] > 0).all() == found
         assert torch.equal(corrected[0, 40:80, 40:80] > 0, truth[0, 40:80, 40:80] > 0)
         assert not (corrected[0, 100:] > 0).any()
@@ -100,19 +100,19 @@ class TestResiduals:
         colours, said, truth = self.scene((220, 30, 30))
         left = torch.zeros_like(truth, dtype=torch.bool)
         left[..., :120] = True
-        corrected = self.learned(settings).correct(said, describe_places(colours, said, said / 2, settings), left)
+        corrected = self.learned(settings).correct(said, Places.of(colours, said, said / 2, settings), left)
         assert torch.equal(corrected[..., 120:], said[..., 120:])
         assert (corrected[0, 60, 90:110] > 0).all()
 
     def test_flat_pictures_have_fewer_landmarks_and_none_are_no_errors(self) -> None:
         for count in (0, 128):
             settings = Settings(error_landmarks=count)
-            inputs = torch.zeros(50, 11)
-            learned = Residuals.fit([(inputs, torch.zeros(50))], settings)
+            flat = Places(torch.zeros(9, 50), torch.zeros(1, 2, 50))
+            learned = Residuals.fit([(flat.inputs(0, slice(None)), torch.zeros(50))], settings)
             assert learned.landmarks.shape == (1, count, 11)
             said = torch.randn(1, 5, 10)
             everywhere = torch.ones_like(said, dtype=torch.bool)
-            torch.testing.assert_close(learned.correct(said, inputs.view(1, 5, 10, 11), everywhere), said)
+            torch.testing.assert_close(learned.correct(said, flat, everywhere), said)
 
     def test_objects_are_joined_and_selected(self) -> None:
         settings = Settings()

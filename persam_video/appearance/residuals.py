@@ -28,6 +28,36 @@ _BANDWIDTH = 1.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Places:
+    """What errors depend on at every place of the low-res grid, in units in which 1 is a large difference.
+
+    Args:
+        seen: float, 9×places: the colours, their deviation and their contrast.
+        heard: float, N×2×places: SAM's log-odds for each object, and those of all others.
+    """
+
+    seen: Tensor
+    heard: Tensor
+
+    @classmethod
+    def of(cls, colours: Colours, said: Tensor, prior: Tensor, settings: Settings) -> Places:
+        """Those of a frame.
+
+        Args:
+            colours: on the low-res grid.
+            said: SAM's log-odds, float, N×h×w.
+            prior: those of all others.
+        """
+        seen = torch.cat((colours.mean, colours.deviation, colours.contrast())) / settings.error_colour_scale
+        heard = torch.stack((said, prior), dim=1) / settings.error_doubt_scale
+        return cls(seen.flatten(1), heard.flatten(2))
+
+    def inputs(self, number: int, where: Tensor | slice) -> Tensor:
+        """Those of one object at some places: float, n×`_INPUTS`."""
+        return torch.cat((self.seen[:, where], self.heard[number][:, where])).T
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Residuals:
     """The expected errors of N objects.
 
@@ -50,7 +80,7 @@ class Residuals:
         """Learn from places of which the truth is known.
 
         Args:
-            samples: of each object inputs, float, n×`_INPUTS` (`describe_places`), and errors, float, n: the truth less
+            samples: of each object inputs, float, n×`_INPUTS` (`Places`), and errors, float, n: the truth less
                 the probability that was found.
         """
         count = settings.error_landmarks
@@ -71,23 +101,16 @@ class Residuals:
             weights.append(F.pad(solved, (0, missing)))
         return cls(torch.stack(landmarks), torch.stack(weights))
 
-    def correct(self, logits: Tensor, inputs: Tensor, regions: Tensor) -> Tensor:
-        """Log-odds, float, N×h×w, with the expected errors added to their probabilities.
-
-        Args:
-            inputs: float, N×h×w×`_INPUTS`.
-            regions: bool, N×h×w: where.
-        """
+    def correct(self, logits: Tensor, places: Places, regions: Tensor) -> Tensor:
+        """Log-odds, float, N×h×w, with the expected errors added to their probabilities in regions, bool, N×h×w."""
         corrected = logits.flatten(1).clone()
         # One after another: the kernels of all would be 20 MB each.
-        for mine, seen, region, landmarks, weights in zip(
-            corrected, inputs.flatten(1, 2), regions.flatten(1), self.landmarks, self.weights, strict=True
-        ):
+        for number, (mine, region) in enumerate(zip(corrected, regions.flatten(1), strict=True)):
             # Elsewhere than on a CPU all places are looked at: counting those of the region would mean to wait.
-            places = region.nonzero()[:, 0] if region.device.type == "cpu" else slice(None)
-            error = kernel(seen[places], landmarks, _BANDWIDTH) @ weights
-            expected = (mine[places].sigmoid() + error).clamp(NEVER, 1 - NEVER).logit()
-            mine[places] = torch.where(region[places], expected, mine[places])
+            where = region.nonzero()[:, 0] if region.device.type == "cpu" else slice(None)
+            error = kernel(places.inputs(number, where), self.landmarks[number], _BANDWIDTH) @ self.weights[number]
+            expected = (mine[where].sigmoid() + error).clamp(NEVER, 1 - NEVER).logit()
+            mine[where] = torch.where(region[where], expected, mine[where])
         return corrected.view_as(logits)
 
     def join(self, other: Residuals) -> Residuals:
@@ -100,18 +123,3 @@ class Residuals:
     def select(self, indices: Tensor) -> Residuals:
         """Those of some of the objects."""
         return Residuals(self.landmarks[indices], self.weights[indices])
-
-
-def describe_places(colours: Colours, said: Tensor, prior: Tensor, settings: Settings) -> Tensor:
-    """What errors depend on, in units in which 1 is a large difference.
-
-    Args:
-        colours: of the frame, on the low-res grid.
-        said: SAM's log-odds, float, N×h×w.
-        prior: those of all others.
-    Returns:
-        float, N×h×w×`_INPUTS`: the colours, their deviation and contrast, and the two log-odds.
-    """
-    seen = torch.cat((colours.mean, colours.deviation, colours.contrast())) / settings.error_colour_scale
-    heard = torch.stack((said, prior), dim=-1) / settings.error_doubt_scale
-    return torch.cat((seen.permute(1, 2, 0).expand(len(said), -1, -1, -1), heard), dim=-1)

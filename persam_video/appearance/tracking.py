@@ -21,7 +21,7 @@ from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.motion import Motion, carry
-from persam_video.appearance.residuals import Residuals, describe_places
+from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
 from persam_video.composition import NEVER, exclusive, owned
@@ -185,10 +185,10 @@ class AppearanceTracking:
             prior, near_by = self._prior(evidence, carried, areas, absent)
             said, _ = self._segment(features, prior, areas)
             logits = said + prior
-            inputs = describe_places(colours, said, prior, self._settings)
-            errors = truth - logits.sigmoid()
-            regions = (near_by | (logits > _POSSIBLE)) & known
-            both.append([(inputs[i][region], errors[i][region]) for i, region in enumerate(regions)])
+            places = Places.of(colours, said, prior, self._settings)
+            errors = (truth - logits.sigmoid()).flatten(1)
+            regions = ((near_by | (logits > _POSSIBLE)) & known).flatten(1)
+            both.append([(places.inputs(i, region), errors[i][region]) for i, region in enumerate(regions)])
             carried = exclusive(logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 
@@ -214,8 +214,8 @@ class AppearanceTracking:
         said, expected = self._segment(features, prior, self._areas)
         logits = said + prior
         colours = Colours.of(frame.image, features.geometry, LOW_RES_SIZE, logits.device)
-        inputs = describe_places(colours, said, prior, self._settings)
-        corrected = self._residuals.correct(logits, inputs, near_by | (logits > _POSSIBLE))
+        places = Places.of(colours, said, prior, self._settings)
+        corrected = self._residuals.correct(logits, places, near_by | (logits > _POSSIBLE))
         logits = torch.lerp(logits, corrected, self._settings.remembered)
 
         found, masks = exclusive(logits), owned(logits)
