@@ -25,8 +25,9 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import Geometry
 
 
-def colours_of(image: np.ndarray) -> Colours:
-    return Colours.of(image, Geometry(*image.shape[:2]), 256, torch.device("cpu"))
+def colours_of(image: np.ndarray, size: int = 256) -> Colours:
+    (colours,) = Colours.on_grids(image, Geometry(*image.shape[:2]), [size], torch.device("cpu"))
+    return colours
 
 
 class TestCells:
@@ -35,7 +36,7 @@ class TestCells:
         image[:, 32:, 0] = 255
         image[::2, :32, 1] = 255
         features = Features(torch.randn(1, 256, 36, 64), Geometry(36, 64))
-        unit, colours = describe_cells(features, image)
+        unit, colours = describe_cells(features, colours_of(image, 64))
         assert unit.shape == (36 * 64, 256)
         torch.testing.assert_close(unit.norm(dim=1), torch.ones(36 * 64))
         assert colours[63].tolist() == [1, 0, 0, 0, 0, 0]  # one pixel is one cell here
@@ -44,14 +45,16 @@ class TestCells:
         image = np.zeros((72, 128, 3), np.uint8)
         image[::2, :, 1] = 255
         features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128))
-        _, colours = describe_cells(features, image)
+        _, colours = describe_cells(features, colours_of(image, 64))
         torch.testing.assert_close(colours[100], torch.tensor([0, 0.5, 0, 0, 0.5, 0]))
 
     @pytest.mark.parametrize("size", [(100, 301), (301, 100), (816, 1920)])
     def test_a_frame_that_ends_within_a_cell(self, size: tuple[int, int]) -> None:
         rows, columns = Geometry(*size).grid(64)
         image = np.full((*size, 3), 255, np.uint8)
-        _, colours = describe_cells(Features(torch.randn(1, 256, rows, columns), Geometry(*size)), image)
+        _, colours = describe_cells(
+            Features(torch.randn(1, 256, rows, columns), Geometry(*size)), colours_of(image, 64)
+        )
         torch.testing.assert_close(colours, torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(rows * columns, 6))
 
     def test_a_place_beside_its_surroundings(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,17 +26,24 @@ class Colours:
     deviation: Tensor
 
     @classmethod
-    def of(cls, image: Image, geometry: Geometry, size: int, device: torch.device) -> Colours:
-        """Those of a frame, RGB, uint8, H×W×3, on the grid with ``size`` places along the square's side."""
-        rows, columns = geometry.grid(size)
-        side, places = geometry.longer_side, size * geometry.side // INPUT_SIZE  # both of the frame's longer side
+    def on_grids(cls, image: Image, geometry: Geometry, sizes: Sequence[int], device: torch.device) -> list[Colours]:
+        """Those of a frame, RGB, uint8, H×W×3, on each grid of so many places along the square's side (`Geometry`)."""
+        # All grids cover the same pixels: those into which whole cells of the features reach.
+        side, cells = (
+            geometry.longer_side,
+            FEATURE_SIZE * geometry.side // INPUT_SIZE,
+        )  # both of the frame's longer side
+        height, width = (-(-each * side // cells) for each in geometry.grid(FEATURE_SIZE))
         # On the CPU, as not every device pools to any size.
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-        reached = (-(-rows * side // places), -(-columns * side // places))  # pixels that the places cover
-        pixels = F.pad(pixels, (0, reached[1] - image.shape[1], 0, reached[0] - image.shape[0]), mode="replicate")
-        mean, square = (F.adaptive_avg_pool2d(each, (rows, columns))[0] for each in (pixels, pixels * pixels))
-        deviation = (square - mean * mean).clamp(min=0).sqrt()
-        return cls(mean.to(device), deviation.to(device))
+        pixels = F.pad(pixels, (0, width - image.shape[1], 0, height - image.shape[0]), mode="replicate")
+        squares = pixels * pixels
+        grids = []
+        for size in sizes:
+            mean, square = (F.adaptive_avg_pool2d(each, geometry.grid(size))[0] for each in (pixels, squares))
+            deviation = (square - mean * mean).clamp(min=0).sqrt()
+            grids.append(cls(mean.to(device), deviation.to(device)))
+        return grids
 
     def contrast(self) -> Tensor:
         """How the mean differs from that of the surroundings: float, 3×h×w, -1 to 1."""
@@ -43,15 +51,13 @@ class Colours:
         return self.mean - F.avg_pool2d(wider, 2 * _SURROUNDINGS + 1, stride=1)[0]
 
 
-def describe_cells(features: Features, image: Image) -> tuple[Tensor, Tensor]:
+def describe_cells(features: Features, colours: Colours) -> tuple[Tensor, Tensor]:
     """What the appearance classifier sees of every cell of a frame.
 
     Args:
         features: of the frame.
-        image: the frame, RGB, uint8, H×W×3.
+        colours: of the frame, on the features' grid.
     Returns:
-        unit features, float, cells×256, and colours, float, cells×6, mean and deviation. Row by row of the features'
-        grid.
+        unit features, float, cells×256, and colours, float, cells×6, mean and deviation. Row by row of the grid.
     """
-    colours = Colours.of(image, features.geometry, FEATURE_SIZE, features.tensor.device)
     return unit_features(features).flatten(1).T, torch.cat((colours.mean, colours.deviation)).flatten(1).T

@@ -72,18 +72,16 @@ class KernelRidge:
         coverage = coverage[counts]
         # Objects are small beside the background: their cells come first where both are as new.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
-        landmarks = cells[pivots(cells, importance, settings.landmarks, settings.bandwidth)]
-        jitter = _JITTER * torch.eye(len(landmarks), device=cells.device)
-        factor = torch.linalg.cholesky(kernel(landmarks, landmarks, settings.bandwidth) + jitter)
+        landmarks, factor = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
         mean = coverage.mean(dim=0)
-        lifted = _lift(cells, landmarks, factor, settings)
+        lifted = lift(cells, landmarks, factor, settings.bandwidth)
         return cls(Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean)), settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
         """Cells in the space in which the classifier is linear: float, n×landmarks."""
         given = self.given
         cells = _describe(unit - given.centre, colours, self._settings)
-        return _lift(cells, given.landmarks, given.factor, self._settings)
+        return lift(cells, given.landmarks, given.factor, self._settings.bandwidth)
 
     def scores(self, lifted: Tensor) -> Tensor:
         """How much of each cell each object is expected to cover: float, n×N, about 0 to 1.
@@ -130,8 +128,21 @@ def _describe(centred: Tensor, colours: Tensor, settings: Settings) -> Tensor:
     return torch.cat((F.normalize(centred, dim=1), settings.colour_weight**0.5 * colours), dim=1)
 
 
-def _lift(cells: Tensor, landmarks: Tensor, factor: Tensor, settings: Settings) -> Tensor:
-    likeness = kernel(landmarks, cells, settings.bandwidth)
+def choose_landmarks(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> tuple[Tensor, Tensor]:
+    """The landmarks of Nyström's approximation, and the factor (Cholesky) of their kernel.
+
+    Args: as for `pivots`.
+    Returns:
+        float, m×d and m×m; m is at most ``count``.
+    """
+    landmarks = cells[pivots(cells, importance, count, bandwidth)]
+    jitter = _JITTER * torch.eye(len(landmarks), device=cells.device)
+    return landmarks, torch.linalg.cholesky(kernel(landmarks, landmarks, bandwidth) + jitter)
+
+
+def lift(cells: Tensor, landmarks: Tensor, factor: Tensor, bandwidth: float) -> Tensor:
+    """Cells, float, n×d, in the space in which their kernel is nearly the product: float, n×m."""
+    likeness = kernel(landmarks, cells, bandwidth)
     lifted: Tensor = torch.linalg.solve_triangular(factor, likeness, upper=False)
     return lifted.T
 

@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.appearance.cells import Colours
-from persam_video.appearance.kernel_ridge import kernel, pivots
+from persam_video.appearance.kernel_ridge import choose_landmarks, kernel, lift
 from persam_video.appearance.settings import Settings
 from persam_video.composition import NEVER
 
 _INPUTS = 11
 _MOST_SAMPLES = 8192
-_JITTER = 1e-4
 _BANDWIDTH = 1.0
 """Of the kernel: the inputs have their own scales."""
 
@@ -88,13 +87,10 @@ class Residuals:
         for inputs, errors in samples:
             some = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MOST_SAMPLES), device=inputs.device).long()
             inputs, errors = inputs[some], errors[some]
-            places = inputs[pivots(inputs, torch.ones_like(errors), count, _BANDWIDTH)]
-            factor = torch.linalg.cholesky(
-                kernel(places, places, _BANDWIDTH) + _JITTER * torch.eye(len(places), device=inputs.device)
-            )
-            lifted = torch.linalg.solve_triangular(factor, kernel(places, inputs, _BANDWIDTH), upper=False)
+            places, factor = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
+            lifted = lift(inputs, places, factor, _BANDWIDTH)
             noise = settings.error_noise * torch.eye(len(places), device=inputs.device)
-            solved = torch.linalg.solve(lifted @ lifted.T + noise, lifted @ errors)
+            solved = torch.linalg.solve(lifted.T @ lifted + noise, lifted.T @ errors)
             solved = torch.linalg.solve_triangular(factor.T, solved[:, None], upper=True)[:, 0]
             missing = count - len(places)
             landmarks.append(F.pad(places, (0, 0, 0, missing)))
@@ -115,10 +111,7 @@ class Residuals:
 
     def join(self, other: Residuals) -> Residuals:
         """Those of these objects, then of others."""
-        return Residuals(
-            torch.cat((self.landmarks, other.landmarks)),
-            torch.cat((self.weights, other.weights)),
-        )
+        return Residuals(torch.cat((self.landmarks, other.landmarks)), torch.cat((self.weights, other.weights)))
 
     def select(self, indices: Tensor) -> Residuals:
         """Those of some of the objects."""

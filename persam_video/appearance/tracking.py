@@ -25,7 +25,7 @@ from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near
 from persam_video.composition import NEVER, exclusive, owned
-from persam_video.frame import Frame, Image
+from persam_video.frame import Frame
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
 from persam_video.persam.target import most_covered
 from persam_video.sam.image_encoder import Features
@@ -35,6 +35,7 @@ from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
 
 _NOWHERE = -10.0
 """The log-odds of an absent object, everywhere."""
+_GRIDS = (FEATURE_SIZE, LOW_RES_SIZE)
 _POSSIBLE = -2.0
 """Log-odds of places that may well be the object's."""
 
@@ -45,6 +46,17 @@ class _Group:
 
     objects: slice
     classifier: KernelRidge
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Together:
+    """What all say of N objects in a frame: log-odds, float, N×h×w, the IoU that SAM expects, float, N, and what the
+    errors of their sum depend on and where they may be corrected, bool, N×h×w."""
+
+    logits: Tensor
+    expected: Tensor
+    places: Places
+    regions: Tensor
 
 
 class AppearanceTracking:
@@ -79,7 +91,8 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
-        cells = describe_cells(features, frame.image)
+        (colours,) = Colours.on_grids(frame.image, features.geometry, [FEATURE_SIZE], device)
+        cells = describe_cells(features, colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
@@ -158,38 +171,32 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
-        scores = classifier.scores(classifier.lift(*describe_cells(features, image))).T.view_as(coverage)
+        colours, finer = Colours.on_grids(image, features.geometry, _GRIDS, device)
+        scores = classifier.scores(classifier.lift(*describe_cells(features, colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)
         resemblance = Resemblance.measure(scores, levels, coverage, background)
-        known = to_grid(ignored[None], LOW_RES_SIZE, side).to(device) < 0.5
         evidence = levels.at_least(levels).log_odds(_to_places(scores, features))
-        errors = self._errors(features, image, evidence, _probabilities(masks, features), known)
+        errors = self._errors(features, finer, evidence, masks, ignored)
         return levels, resemblance, Residuals.fit(errors, self._settings)
 
     def _errors(
-        self, features: Features, image: Image, evidence: Tensor, truth: Tensor, known: Tensor
+        self, features: Features, colours: Colours, evidence: Tensor, masks: Tensor, ignored: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """The samples for `Residuals.fit`: as if the truth was carried from the frame before, and then what was found
-        from that.
-
-        Args:
-            truth: float, N×h×w, and known: bool, 1×h×w.
-        """
-        colours = Colours.of(image, features.geometry, LOW_RES_SIZE, truth.device)
+        from that."""
+        truth = _probabilities(masks, features)
+        known = to_grid(ignored[None], LOW_RES_SIZE, features.geometry.side).to(truth.device) < 0.5
         areas = truth.sum(dim=(1, 2))
         absent = torch.zeros_like(areas, dtype=torch.bool)
         carried = truth.clamp(NEVER, 1 - NEVER)
         both = []
         for _ in range(2):
-            prior, near_by = self._prior(evidence, carried, areas, absent)
-            said, _ = self._segment(features, prior, areas)
-            logits = said + prior
-            places = Places.of(colours, said, prior, self._settings)
-            errors = (truth - logits.sigmoid()).flatten(1)
-            regions = ((near_by | (logits > _POSSIBLE)) & known).flatten(1)
-            both.append([(places.inputs(i, region), errors[i][region]) for i, region in enumerate(regions)])
-            carried = exclusive(logits)
+            together = self._ask_all(features, colours, evidence, carried, areas, absent)
+            errors = (truth - together.logits.sigmoid()).flatten(1)
+            regions = (together.regions & known).flatten(1)
+            both.append([(together.places.inputs(i, region), errors[i][region]) for i, region in enumerate(regions)])
+            carried = exclusive(together.logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 
     def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
@@ -199,7 +206,8 @@ class AppearanceTracking:
         how far the mask looks like the object, its overlap with what was carried from the frame before (if the object
         was there), and how certain the sum of all is.
         """
-        cells = describe_cells(features, frame.image)
+        colours, finer = Colours.on_grids(frame.image, features.geometry, _GRIDS, features.tensor.device)
+        cells = describe_cells(features, colours)
         lifted = [group.classifier.lift(*cells) for group in self._groups]
         rows, columns = features.tensor.shape[2:]
         scores = torch.cat(
@@ -210,21 +218,17 @@ class AppearanceTracking:
         levels = self._present_levels(scores, carried, around)
 
         evidence = levels.log_odds(_to_places(scores, features))
-        prior, near_by = self._prior(evidence, carried, self._areas, self._absent)
-        said, expected = self._segment(features, prior, self._areas)
-        logits = said + prior
-        colours = Colours.of(frame.image, features.geometry, LOW_RES_SIZE, logits.device)
-        places = Places.of(colours, said, prior, self._settings)
-        corrected = self._residuals.correct(logits, places, near_by | (logits > _POSSIBLE))
-        logits = torch.lerp(logits, corrected, self._settings.remembered)
+        together = self._ask_all(features, finer, evidence, carried, self._areas, self._absent)
+        corrected = self._residuals.correct(together.logits, together.places, together.regions)
+        logits = torch.lerp(together.logits, corrected, self._settings.remembered)
 
         found, masks = exclusive(logits), owned(logits)
         stable = _overlap(masks, carried > 0.5)
         certain = _overlap(masks.float(), found)
         alike = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
-        doubts = expected * certain * alike * torch.where(self._absent, 1, stable)
+        doubts = together.expected * certain * alike * torch.where(self._absent, 1, stable)
 
-        self._remember(scores, lifted, around, found, masks, stable * expected)
+        self._remember(scores, lifted, around, found, masks, stable * together.expected)
         corrected = torch.where(self._absent[:, None, None], _NOWHERE, corrected)
         return corrected, torch.where(self._absent, 0, doubts)
 
@@ -251,15 +255,21 @@ class AppearanceTracking:
         """How far an object can get in a frame beyond its flow, in low-res cells, int, N."""
         return (self._settings.reach_cells + self._settings.reach_share * areas.sqrt()).long()
 
-    def _prior(self, evidence: Tensor, carried: Tensor, areas: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
-        """What all but SAM say, log-odds, float, N×h×w, and the places that each object can have got to, bool."""
+    def _ask_all(
+        self, features: Features, colours: Colours, evidence: Tensor, carried: Tensor, areas: Tensor, absent: Tensor
+    ) -> _Together:
+        """What the classifier, the flow and SAM say together; colours are of the low-res grid."""
         settings = self._settings
         absent = absent[:, None, None]
         near_by = near(carried > 0.5, self._reach(areas))
         appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
         appearance = torch.where(near_by | absent, appearance, appearance.clamp(max=settings.out_of_reach))
         motion = settings.motion_weight * carried.logit().clamp(-settings.most_motion, settings.most_motion)
-        return appearance + torch.where(absent, 0, motion), near_by
+        prior = appearance + torch.where(absent, 0, motion)
+        said, expected = self._segment(features, prior, areas)
+        logits = said + prior
+        places = Places.of(colours, said, prior, settings)
+        return _Together(logits, expected, places, near_by | (logits > _POSSIBLE))
 
     def _segment(self, features: Features, prior: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
         """What SAM says, asked with what the others say: log-odds, float, N×h×w, and the IoU that it expects, N."""

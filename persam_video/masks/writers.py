@@ -75,7 +75,7 @@ class MaskWriter:
             raise ValueError("the mask writer is closed")
         if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
             raise ValueError(f"{name!r} is no file name")
-        path = self._folder / f"{name}.png"
+        path = self._path(name)
         if name in self._written:
             raise OutputError(f"{path} was written for an earlier frame; every frame needs a name of its own")
         try:
@@ -107,7 +107,7 @@ class MaskWriter:
         self._closed = True
         for name in self._written:
             with suppress(OSError):
-                (self._folder / f"{name}.png").unlink(missing_ok=True)
+                self._path(name).unlink(missing_ok=True)
         self._written.clear()
         self._remove_made_folders()
 
@@ -140,6 +140,9 @@ class MaskWriter:
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             self._made.append(folder)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.png"
 
     def _remove_made_folders(self) -> None:
         while self._made:
