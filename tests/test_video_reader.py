@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,6 +52,21 @@ KINDS = {
     "lossless.mkv": {"codec": "ffv1", "pix_fmt": "bgr0", "tag": False},
     "alpha.mkv": {"codec": "ffv1", "pix_fmt": "yuva420p", "matrix": 6},
 }
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    def decoded() -> int:
+        return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+
+    path = write_clip(tmp_path / "clip.mp4", range(24))
+    gc.collect()
+    before = decoded()
+    gc.disable()
+    try:
+        assert len(read(path)) == 24
+        assert decoded() <= before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", KINDS)

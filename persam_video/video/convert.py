@@ -13,10 +13,12 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from persam_video.frame import Image
 
+_SideData: Any = SideDataContainer  # the stub lists other kinds of keys, and no argument
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: black 16, white 235
 _HD_HEIGHT = 720  # from this height on, untagged video is BT.709
 # AVColorSpace → the matrix the converter uses; what is not here counts as untagged.
@@ -67,7 +69,9 @@ class RgbConverter:
 def _upright(image: Image, frame: av.VideoFrame) -> Image:
     """View of ``image`` turned and mirrored by the frame's display matrix, in steps of 90 degrees."""
     try:
-        side_data: Any = frame.side_data  # the stub lists other kinds only
+        # Not ``frame.side_data``: that refers to the frame and is kept by it, so that only the garbage collector frees
+        # them, now and then, and dozens of frames keep their buffers until it does.
+        side_data = _SideData(frame)
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
     except (KeyError, ValueError):  # none; or other side data that this PyAV has no name for
         turned: Image = np.rot90(image, round(frame.rotation / 90) % 4)
