@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import benchmark
 import pytest
+import torch
+from benchmark_cost import busy_share
 from PIL import Image
+from torch import Tensor
+from torch.profiler import ProfilerActivity
 
 OPTIONS = ["--device", "cpu", "--quiet"]
 
@@ -49,8 +55,27 @@ def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for each in (*figures["objects"].values(), *figures["resolutions"].values()):
         assert each["whole"] > 0
         assert each["encode"] + each["track"] < 2 * each["whole"]
+        assert each["write"] > 0
     assert Image.open(plot).size[0] > 600
     assert "720p" in capsys.readouterr().out
+
+
+def test_random_weights_need_no_checkpoint(tmp_path: Path) -> None:
+    options = ["--model", "vit_b", "--random-weights", "--size", "512", "--frames", "3"]
+    figures = figures_of(tmp_path, "cost", *options, "--objects", "1", "--resolutions", "480p")
+    assert figures["objects"]["1"]["encode"] > 0
+
+
+def test_the_share_of_the_time_in_which_a_device_is_at_work() -> None:
+    def work() -> Iterator[Tensor]:
+        matrix = torch.ones(500, 500)
+        for _ in range(5):
+            time.sleep(0.1)
+            yield matrix @ matrix  # operations within others count once
+
+    started = time.perf_counter()
+    share = busy_share(work(), ProfilerActivity.CPU, "CPU")
+    assert 0 < share < 1 - 0.5 / (time.perf_counter() - started)
 
 
 def test_cost_needs_more_than_the_first_frame(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
-"""How the cost of tracking grows: seconds with more objects and larger frames, memory with more frames."""
+"""How the cost of tracking grows: seconds with more objects and larger frames, memory with more frames.
+
+With ``--random-weights`` no checkpoint is needed: they cost the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from fractions import Fraction
@@ -15,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 from demo_scene import DemoScene
 from make_demo_clip import write_clip
+from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from persam_video.cli.common import add_model_options, load_model, positive
@@ -26,13 +31,14 @@ from persam_video.masks.first_frame import load_first_masks
 from persam_video.masks.palette import write_palette_png
 from persam_video.outputs import MaskOutput, Output, OutputThreads, OverlayOutput
 from persam_video.pipeline import StageSeconds, track_frames
-from persam_video.sam.models import Sam
+from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 _OBJECTS_WHERE_SIZES_VARY = 3
 _LOOP = 72
+_STAGES = ("read", "encode", "track", "write")
 _FRAME_RATE = Fraction(24)
 
 
@@ -45,15 +51,36 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", metavar="N", type=positive, default=20, help="of each clip; default: 20")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw both as a picture (.svg, .png): matplotlib")
+    _add_model_options(parser)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
+    parser.add_argument("--random-weights", action="store_true", help="of the model, instead of a checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no bars")
 
 
+def _load(options: argparse.Namespace) -> Sam:
+    if not options.random_weights:
+        return load_model(options)
+    device = choose_device(options.device)
+    return sam_from_network(
+        build_network(options.model),
+        model=options.model,
+        device=device,
+        dtype=choose_dtype(options.precision, device),
+        size=options.size,
+        exact_padding=options.exact_padding,
+        compiled=options.compile,
+    )
+
+
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
-    """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together."""
+    """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
+    on a GPU also the share of the time in which it has nothing to do."""
     if options.frames < 3:
         raise InputError(f"--frames {options.frames}: the first frame does not count; give 3 or more")
-    sam = load_model(options)
+    sam = _load(options)
     scenes = {
         "objects": {
             str(count): DemoScene(*SIZES["480p"], objects=count, frames=options.frames) for count in options.objects
@@ -78,36 +105,80 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
-    """Seconds a frame of a clip: the whole, between results, and of each stage; without the first frame."""
-    seconds = StageSeconds()
+    """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frame but for what
+    is written; and a GPU's idle share."""
+    run = _Run(sam, folder)
     ends: list[float] = []
     first: dict[str, float] = {}
-    for _ in _track_and_write(sam, folder, seconds):
+    for _ in run:
         ends.append(time.perf_counter())
-        first = first or asdict(seconds)
-    stages = {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(seconds).items()}
-    return {"whole": statistics.median(b - a for a, b in itertools.pairwise(ends)), **stages}
+        first = first or asdict(run.stages)
+    figures = {"whole": statistics.median(b - a for a, b in itertools.pairwise(ends))}
+    figures |= {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(run.stages).items()}
+    figures["write"] = run.write_seconds / len(ends)
+    if sam.device.type == "cuda":
+        again = iter(_Run(sam, folder))  # by itself, as watching takes time
+        next(again)
+        figures["idle"] = 1 - busy_share(again, ProfilerActivity.CUDA, "CUDA")
+    return figures
 
 
-def _track_and_write(sam: Sam, folder: Path, seconds: StageSeconds | None = None) -> Iterator[FrameResult]:
-    """As `persam-track` does, into masks and an overlaid video in the folder."""
-    reader = open_video(folder / "clip.mp4")
-    video = reader.info
-    label_map = load_first_masks([folder / "first_mask.png"], width=video.width, height=video.height)
-    outputs: list[Output] = [MaskOutput(folder / "masks"), OverlayOutput(folder / "overlay.mp4", video)]
-    with OutputThreads(outputs) as threads, closing(track_frames(reader, sam, label_map, seconds)) as results:
-        for result in results:
-            threads.put(result)
-            yield result
+class _Run:
+    """What `persam-track` does with the clip of a folder, into masks and an overlaid video there; to be iterated over
+    once. ``write_seconds`` is known at the end."""
+
+    def __init__(self, sam: Sam, folder: Path) -> None:
+        self.stages = StageSeconds()
+        self.write_seconds = 0.0
+        self._sam, self._folder = sam, folder
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        folder = self._folder
+        reader = open_video(folder / "clip.mp4")
+        video = reader.info
+        label_map = load_first_masks([folder / "first_mask.png"], width=video.width, height=video.height)
+        outputs: list[Output] = [
+            MaskOutput(folder / "masks", overwrite=True),
+            OverlayOutput(folder / "overlay.mp4", video, overwrite=True),
+        ]
+        results = closing(track_frames(reader, self._sam, label_map, self.stages))
+        with OutputThreads(outputs) as threads, results as frames:
+            for result in frames:
+                threads.put(result)
+                yield result
+        self.write_seconds = threads.seconds
+
+
+def busy_share(work: Iterable[object], activity: ProfilerActivity, device: str) -> float:
+    """The share of the time in which a kind of device is at work while ``work`` is iterated over, 0 to 1."""
+    with profile(activities=[activity]) as profiler:
+        started = time.perf_counter()
+        for _ in work:
+            pass
+        if device == "CUDA":
+            torch.cuda.synchronize()
+        spent = time.perf_counter() - started
+    spans = sorted(
+        (each.time_range.start, each.time_range.end) for each in profiler.events() if each.device_type.name == device
+    )
+    busy = until = 0.0  # microseconds; several may be at work at once
+    for start, end in spans:
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return busy / 1e6 / spent
 
 
 def show_cost(figures: dict[str, Any]) -> None:
     """The figures for a person."""
     for kind, what in (("objects", "objects, 480p"), ("resolutions", f"{_OBJECTS_WHERE_SIZES_VARY} objects")):
-        print(f"{what:<14} {'a frame':>10} {'encode':>10} {'track':>10} {'frames/s':>10}")
+        columns = ["a frame", *_STAGES, "frames/s"]
+        if any("idle" in each for each in figures[kind].values()):
+            columns.append("GPU idle")
+        print(f"{what:<14} " + " ".join(f"{name:>10}" for name in columns))
         for label, each in figures[kind].items():
-            parts = " ".join(f"{1000 * each[name]:>7.0f} ms" for name in ("whole", "encode", "track"))
-            print(f"{label:<14} {parts} {1 / each['whole']:>10.2f}")
+            parts = " ".join(f"{1000 * each[name]:>7.1f} ms" for name in ("whole", *_STAGES))
+            idle = f" {each['idle']:>10.0%}" if "idle" in each else ""
+            print(f"{label:<14} {parts} {1 / each['whole']:>10.2f}{idle}")
 
 
 def _plot(figures: dict[str, Any], path: Path) -> None:
@@ -145,20 +216,19 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
         "--frames", metavar="N", type=positive, nargs="+", default=default, help="default: 100 to 10000"
     )
     parser.add_argument("--objects", metavar="N", type=positive, default=3, help="default: 3")
-    add_model_options(parser)
-    parser.add_argument("--quiet", action="store_true", help="no bars")
+    _add_model_options(parser)
 
 
 def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
     """The resident memory of this process after so many frames of one 480p clip, masks and overlay being written."""
-    sam = load_model(options)
+    sam = _load(options)
     process = psutil.Process()
     last = max(options.frames)
     resident: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_long_clip(folder, DemoScene(objects=options.objects, frames=_LOOP), last)
-        results = _track_and_write(sam, folder)
+        results = _Run(sam, folder)
         for count, _ in enumerate(tqdm(results, "frames", last, leave=False, disable=options.quiet), start=1):
             if count in options.frames:
                 resident[str(count)] = process.memory_info().rss
