@@ -14,11 +14,10 @@ from PIL import Image
 from persam_video import Sam, Tracker, load_sam
 from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
-from persam_video.appearance.kernel_ridge import Cells, KernelRidge, kernel, pivots
+from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.views import View
 from persam_video.appearance.windows import densest_cells, near, window_sums
 from persam_video.composition import exclusive
 from persam_video.davis.metrics import region_similarity
@@ -65,37 +64,6 @@ class TestCells:
         torch.testing.assert_close(contrast[:, 72, 128], torch.full((3,), 80 / 81))
         torch.testing.assert_close(contrast[:, 76, 124], torch.full((3,), -1 / 81))
         assert contrast[:, 77, 128].abs().max() < 1e-6
-
-
-class TestViews:
-    def test_smaller_in_the_middle_and_mirrored_around(self) -> None:
-        image = np.zeros((40, 60, 3), np.uint8)
-        image[:, :16, 0] = 200
-        masks = torch.zeros(1, 40, 60, dtype=torch.bool)
-        masks[0, 10:30, :10] = True
-        ignored = torch.zeros(40, 60, dtype=torch.bool)
-        ignored[:4] = True
-        view = View(image, masks, ignored).smaller(0.5)
-        assert view.image.shape == (40, 60, 3)
-        assert view.image[20, :, 0].tolist() == [0] * 7 + [200] * 16 + [0] * 37  # mirrored at 15
-        assert view.masks[0, 20].nonzero()[:, 0].tolist() == list(range(10, 20))
-        assert view.masks[0, :, 15].nonzero()[:, 0].tolist() == [*range(5), *range(15, 25), *range(35, 40)]
-        assert view.ignored[:, 0].nonzero()[:, 0].tolist() == list(range(8, 12))
-        assert view.masks.shape == (1, 40, 60)
-
-    def test_mirrored_twice_is_what_it_was(self) -> None:
-        rng = np.random.default_rng(0)
-        view = View(
-            rng.integers(0, 255, (20, 30, 3), np.uint8),
-            torch.from_numpy(rng.random((2, 20, 30)) > 0.5),
-            torch.from_numpy(rng.random((20, 30)) > 0.5),
-        )
-        once = view.mirrored()
-        assert (once.image[:, 0] == view.image[:, -1]).all()
-        twice = once.mirrored()
-        assert (twice.image == view.image).all()
-        assert torch.equal(twice.masks, view.masks)
-        assert torch.equal(twice.ignored, view.ignored)
 
 
 class TestResiduals:
@@ -165,7 +133,7 @@ class TestKernelRidge:
         unit, colours = self.cells()
         coverage = torch.rand(300, 2)
         settings = Settings(landmarks=300, noise=0.1)
-        classifier = KernelRidge.fit([Cells(unit, colours, coverage, torch.ones(300, dtype=torch.bool))], settings)
+        classifier = KernelRidge.fit(unit, colours, coverage, torch.ones(300, dtype=torch.bool), settings)
         x = torch.cat((F.normalize(unit - unit.mean(dim=0), dim=1), settings.colour_weight**0.5 * colours), dim=1)
         gram = torch.exp(torch.cdist(x, x).square() / -(2 * settings.bandwidth))
         centred = coverage - coverage.mean(dim=0)
@@ -178,7 +146,7 @@ class TestKernelRidge:
         coverage = torch.zeros(400, 1)
         coverage[:100] = 1
         ones = torch.ones(400, dtype=torch.bool)
-        classifier = KernelRidge.fit([Cells(unit, torch.zeros(400, 6), coverage, ones)], Settings(landmarks=16))
+        classifier = KernelRidge.fit(unit, torch.zeros(400, 6), coverage, ones, Settings(landmarks=16))
         scores = classifier.scores(classifier.lift(unit, torch.zeros(400, 6)))
         assert scores[:100].min() > 0.9
         assert scores[100:].abs().max() < 0.1
@@ -191,7 +159,7 @@ class TestKernelRidge:
         known = torch.ones(100, dtype=torch.bool)
         scores = {}
         for weight in (0.0, 2.0):
-            classifier = KernelRidge.fit([Cells(unit, colours, coverage, known)], Settings(colour_weight=weight))
+            classifier = KernelRidge.fit(unit, colours, coverage, known, Settings(colour_weight=weight))
             other = F.normalize(torch.ones(100, 256) + 0.1 * torch.randn(100, 256), dim=1)
             out = classifier.scores(classifier.lift(other, colours))
             scores[weight] = (out[:50].mean() - out[50:].mean()).item()
@@ -202,7 +170,7 @@ class TestKernelRidge:
         coverage = torch.rand(300, 1)
         counts = torch.arange(300) < 200
         wrong = torch.where(counts[:, None], coverage, 50.0)
-        a, b = (KernelRidge.fit([Cells(unit, colours, each, counts)], Settings()) for each in (coverage, wrong))
+        a, b = (KernelRidge.fit(unit, colours, each, counts, Settings()) for each in (coverage, wrong))
         assert torch.equal(a.scores(a.lift(unit, colours)), b.scores(b.lift(unit, colours)))
 
     def test_later_frames_are_learned_and_the_first_is_not_forgotten(self) -> None:
@@ -210,7 +178,7 @@ class TestKernelRidge:
         unit, colours = kinds.repeat_interleave(50, dim=0), torch.zeros(200, 6)
         coverage, known = torch.zeros(200, 1), torch.ones(200, dtype=torch.bool)
         coverage[:50] = 1
-        classifier = KernelRidge.fit([Cells(unit, colours, coverage, known)], Settings())
+        classifier = KernelRidge.fit(unit, colours, coverage, known, Settings())
         lifted = classifier.lift(unit, colours)
         changed = torch.zeros(200, 1)
         changed[50:100] = 1  # the object has turned, and shows what was only around it before

@@ -10,8 +10,7 @@ targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,23 +21,6 @@ from persam_video.appearance.settings import Settings
 _JITTER = 1e-5
 _EXPLAINED = 1e-3
 """Cells of which less than this is new are no landmarks: flat pictures have few that differ."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Cells:
-    """The cells of a picture in which objects are given.
-
-    Args:
-        unit: float, n×256, their unit features (`describe_cells`).
-        colours: float, n×6.
-        coverage: float, n×N, 0 to 1: how much of each cell each object covers.
-        known: bool, n: the cells that count.
-    """
-
-    unit: Tensor
-    colours: Tensor
-    coverage: Tensor
-    known: Tensor
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,21 +58,24 @@ class KernelRidge:
         self._weights = self._solve()
 
     @classmethod
-    def fit(cls, views: Sequence[Cells], settings: Settings) -> KernelRidge:
-        """Learn from a frame, of which there are one or more views. They count as much as one."""
-        unit, colours, coverage, known = (
-            torch.cat([getattr(view, field.name) for view in views]) for field in fields(Cells)
-        )
+    def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> KernelRidge:
+        """Learn from a frame.
+
+        Args:
+            unit: float, n×256, unit features of the frame's cells (`describe_cells`).
+            colours: float, n×6.
+            coverage: float, n×N, 0 to 1: how much of each cell each object covers.
+            counts: bool, n: the cells that are known.
+        """
         centre = unit.mean(dim=0)
-        cells = _describe(unit - centre, colours, settings)[known]
-        coverage = coverage[known]
+        cells = _describe(unit - centre, colours, settings)[counts]
+        coverage = coverage[counts]
         # Objects are small beside the background: their cells come first where both are as new.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
         landmarks, factor = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
         mean = coverage.mean(dim=0)
         lifted = lift(cells, landmarks, factor, settings.bandwidth)
-        gram, targets = (lifted.T @ each / len(views) for each in (lifted, coverage - mean))
-        return cls(Given(centre, landmarks, factor, mean, gram, targets), settings)
+        return cls(Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean)), settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
         """Cells in the space in which the classifier is linear: float, n×landmarks."""

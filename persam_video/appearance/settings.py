@@ -10,7 +10,6 @@ class Settings:
     """What `AppearanceTracking` takes for granted. Log-odds are natural; cells are those of the low-res grid.
 
     Args:
-        smaller: how large everything is in a second view of the first frame that is learned from; 1: there is none.
         landmarks: cells of the first frame that stand for all in the classifier.
         bandwidth: of its kernel, exp(-|x - y|² / (2 × bandwidth)); unit features are at most 2 apart.
         colour_weight: of the squared difference of colours, 0 to 1 each, beside that of unit features.
@@ -41,7 +40,6 @@ class Settings:
         found: an absent object is back above this share: it has the whole frame to look alike in, not only its place.
     """
 
-    smaller: float = 0.7
     landmarks: int = 512
     bandwidth: float = 0.5
     colour_weight: float = 2.0

@@ -12,17 +12,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels, Resemblance
-from persam_video.appearance.kernel_ridge import Cells, Given, KernelRidge
+from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.motion import Motion, carry
 from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.views import View
 from persam_video.appearance.windows import densest_cells, near
 from persam_video.composition import NEVER, exclusive, owned
 from persam_video.frame import Frame
@@ -87,22 +87,23 @@ class AppearanceTracking:
             masks: bool, N×H×W, on the CPU; none is empty.
             ignored: bool, H×W: what is neither object nor background.
         """
-        view = View(frame.image, masks, ignored)
-        views = [_cells(view, features)]
-        if self._settings.smaller < 1:
-            smaller = view.smaller(self._settings.smaller)
-            views.append(_cells(smaller, self._sam.encode(smaller.image)))
-        classifier = KernelRidge.fit(views, self._settings)
+        device = features.tensor.device
+        side = features.geometry.side
+        coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
+        counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
+        (colours,) = Colours.on_grids(frame.image, features.geometry, [FEATURE_SIZE], device)
+        cells = describe_cells(features, colours)
+        classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
         objects = slice(len(self._areas), len(self._areas) + len(masks))
         self._groups.append(_Group(objects, classifier))
-        levels, resemblance, residuals = self._examine(classifier, view.mirrored())
+        levels, resemblance, residuals = self._mirrored(frame, classifier, masks, ignored)
         self._levels = self._levels.join(levels)
         self._first_levels = self._first_levels.join(levels)
         self._resemblance = self._resemblance.join(resemblance)
         self._residuals = self._residuals.join(residuals)
         found = _probabilities(masks, features)
         self._areas = torch.cat((self._areas, found.sum(dim=(1, 2))))
-        self._absent = torch.cat((self._absent, torch.zeros_like(self._areas[objects], dtype=torch.bool)))
+        self._absent = torch.cat((self._absent, torch.zeros(len(masks), dtype=torch.bool, device=device)))
         if self._motion is None:
             self._motion = Motion(frame.image)
             self._found = found.clamp(NEVER, 1 - NEVER)
@@ -159,29 +160,33 @@ class AppearanceTracking:
         self._absent = torch.ones_like(self._areas, dtype=torch.bool)
         self._found = torch.full((start, 1, 1), NEVER, device=self._areas.device)
 
-    def _examine(self, classifier: KernelRidge, view: View) -> tuple[Levels, Resemblance, Residuals]:
-        """What the classifier and SAM say of the objects in a view that they have not seen."""
-        features = self._sam.encode(view.image)
+    def _mirrored(
+        self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
+    ) -> tuple[Levels, Resemblance, Residuals]:
+        """What the classifier and SAM say of the objects in the same frame mirrored, which they have not seen."""
+        image = np.ascontiguousarray(frame.image[:, ::-1])
+        masks, ignored = masks.flip(-1), ignored.flip(-1)
+        features = self._sam.encode(image)
         device = features.tensor.device
         side = features.geometry.side
-        coverage = to_grid(view.masks, FEATURE_SIZE, side).to(device)
-        known = 1 - to_grid(view.ignored[None], FEATURE_SIZE, side).to(device)
-        colours, finer = Colours.on_grids(view.image, features.geometry, _GRIDS, device)
+        coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
+        known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
+        colours, finer = Colours.on_grids(image, features.geometry, _GRIDS, device)
         scores = classifier.scores(classifier.lift(*describe_cells(features, colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)
         resemblance = Resemblance.measure(scores, levels, coverage, background)
         evidence = levels.at_least(levels).log_odds(_to_places(scores, features))
-        errors = self._errors(features, finer, evidence, view)
+        errors = self._errors(features, finer, evidence, masks, ignored)
         return levels, resemblance, Residuals.fit(errors, self._settings)
 
     def _errors(
-        self, features: Features, colours: Colours, evidence: Tensor, view: View
+        self, features: Features, colours: Colours, evidence: Tensor, masks: Tensor, ignored: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """The samples for `Residuals.fit`: as if the truth was carried from the frame before, and then what was found
         from that."""
-        truth = _probabilities(view.masks, features)
-        known = to_grid(view.ignored[None], LOW_RES_SIZE, features.geometry.side).to(truth.device) < 0.5
+        truth = _probabilities(masks, features)
+        known = to_grid(ignored[None], LOW_RES_SIZE, features.geometry.side).to(truth.device) < 0.5
         areas = truth.sum(dim=(1, 2))
         absent = torch.zeros_like(areas, dtype=torch.bool)
         carried = truth.clamp(NEVER, 1 - NEVER)
@@ -320,17 +325,6 @@ class AppearanceTracking:
         self._levels = self._levels.blend(now, settings.rate * trust)
         self._found = torch.where(present[:, None, None], found, NEVER)
         self._areas = torch.where(present & (areas > 0), areas, self._areas)
-
-
-def _cells(view: View, features: Features) -> Cells:
-    """What is known of the cells of a view, whose features are given."""
-    device = features.tensor.device
-    side = features.geometry.side
-    coverage = to_grid(view.masks, FEATURE_SIZE, side).to(device)
-    ignored = to_grid(view.ignored[None], FEATURE_SIZE, side)[0].to(device)
-    known = (ignored < 0.5) | (coverage.amax(dim=0) > 0)
-    (colours,) = Colours.on_grids(view.image, features.geometry, [FEATURE_SIZE], device)
-    return Cells(*describe_cells(features, colours), coverage.flatten(1).T, known.flatten())
 
 
 def _probabilities(masks: Tensor, features: Features) -> Tensor:
