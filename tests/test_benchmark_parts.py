@@ -74,7 +74,7 @@ def test_the_share_of_the_time_in_which_a_device_is_at_work() -> None:
             yield matrix @ matrix  # operations within others count once
 
     started = time.perf_counter()
-    share = busy_share(work(), ProfilerActivity.CPU, "CPU")
+    share = busy_share(work(), ProfilerActivity.CPU)
     assert 0 < share < 1 - 0.5 / (time.perf_counter() - started)
 
 

@@ -119,7 +119,7 @@ def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
     if sam.device.type == "cuda":
         again = iter(_Run(sam, folder))  # by itself, as watching takes time
         next(again)
-        figures["idle"] = 1 - busy_share(again, ProfilerActivity.CUDA, "CUDA")
+        figures["idle"] = 1 - busy_share(again, ProfilerActivity.CUDA)
     return figures
 
 
@@ -149,17 +149,19 @@ class _Run:
         self.write_seconds = threads.seconds
 
 
-def busy_share(work: Iterable[object], activity: ProfilerActivity, device: str) -> float:
+def busy_share(work: Iterable[object], device: ProfilerActivity) -> float:
     """The share of the time in which a kind of device is at work while ``work`` is iterated over, 0 to 1."""
-    with profile(activities=[activity]) as profiler:
+    with profile(activities=[device]) as profiler:
         started = time.perf_counter()
         for _ in work:
             pass
-        if device == "CUDA":
+        if device == ProfilerActivity.CUDA:
             torch.cuda.synchronize()
         spent = time.perf_counter() - started
     spans = sorted(
-        (each.time_range.start, each.time_range.end) for each in profiler.events() if each.device_type.name == device
+        (each.time_range.start, each.time_range.end)
+        for each in profiler.events()
+        if each.device_type.name == device.name
     )
     busy = until = 0.0  # microseconds; several may be at work at once
     for start, end in spans:

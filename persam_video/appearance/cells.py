@@ -29,11 +29,8 @@ class Colours:
     def on_grids(cls, image: Image, geometry: Geometry, sizes: Sequence[int], device: torch.device) -> list[Colours]:
         """Those of a frame, RGB, uint8, H×W×3, on each grid of so many places along the square's side (`Geometry`)."""
         # All grids cover the same pixels: those into which whole cells of the features reach.
-        side, cells = (
-            geometry.longer_side,
-            FEATURE_SIZE * geometry.side // INPUT_SIZE,
-        )  # both of the frame's longer side
-        height, width = (-(-each * side // cells) for each in geometry.grid(FEATURE_SIZE))
+        cells = FEATURE_SIZE * geometry.side // INPUT_SIZE  # along the frame's longer side
+        height, width = (-(-each * geometry.longer_side // cells) for each in geometry.grid(FEATURE_SIZE))
         # On the CPU, as not every device pools to any size.
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
         pixels = F.pad(pixels, (0, width - image.shape[1], 0, height - image.shape[0]), mode="replicate")
