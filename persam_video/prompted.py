@@ -14,8 +14,8 @@ from persam_video.frame import Image, LabelMap
 from persam_video.given import Given
 from persam_video.masks.prompts import ObjectPrompt, check_prompts
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.models import Sam
+from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 
 _TIMES = 2
 """SAM is asked again with its own mask, which is a little better (J of boxes in twelve pictures: .78, then .80)."""

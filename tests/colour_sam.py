@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded, Prompts
+from persam_video.sam.mask_decoder import Decoded
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
+from persam_video.sam.prompt_encoder import Prompts
 
 
 class ColourSam:

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from persam_video.sam.inference_layers import GeluInPlace, PackedLinear, pack_linears, write_over
+from persam_video.sam.inference_layers import (
+    GeluInPlace,
+    PackedLinear,
+    keep_weights_as,
+    pack_linears,
+    write_over,
+)
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -58,3 +64,15 @@ def test_the_approximate_gelu_is_another_function() -> None:
     network = nn.Sequential(nn.GELU(approximate="tanh"))
     write_over(network)
     assert isinstance(network[0], nn.GELU)
+
+
+def test_weights_are_rounded_once_to_what_autocast_rounds_them_to() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(2), nn.Linear(36, 5))
+    x = torch.randn(2, 3, 8, 8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = network(x)
+        keep_weights_as(network, torch.bfloat16)
+        assert torch.equal(network(x), expected)
+    assert [each.dtype for each in network.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2 + [
+        torch.bfloat16
+    ] * 2

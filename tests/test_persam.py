@@ -16,8 +16,9 @@ from persam_video.persam.refinement import refine
 from persam_video.persam.scale_weights import VIDEO_RANGE, dice_loss, fit_scale_weights, focal_loss, weigh_scales
 from persam_video.persam.target import Targets, foreground_cells, learn_embeddings
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE, Decoded, Prompts
+from persam_video.sam.mask_decoder import Decoded
 from persam_video.sam.preprocess import Geometry
+from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance
 
 SQUARE = Geometry(1024, 1024)

@@ -19,7 +19,6 @@ from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.models import (
     build_network,
     choose_device,
@@ -28,6 +27,7 @@ from persam_video.sam.models import (
     sam_from_network,
 )
 from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
+from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _attend
 
 

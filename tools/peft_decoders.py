@@ -20,9 +20,10 @@ from persam_video.persam.scale_weights import dice_loss, focal_loss
 from persam_video.persam.segmentation import Recipe, personalise, prompts_for
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded, MaskDecoder, Prompts
+from persam_video.sam.mask_decoder import Decoded, MaskDecoder
 from persam_video.sam.models import Sam, build_network, load_weights
 from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
 
 _TOKENS = 48
 _BOTTLENECK = 128
@@ -56,22 +57,18 @@ class _Lora(nn.Module):
         return result
 
 
-class _PromptTokens(nn.Module):
-    def __init__(self, prompt_encoder: Any) -> None:
-        super().__init__()
-        self.prompt_encoder = prompt_encoder
-        self.not_a_point_embed = prompt_encoder.not_a_point_embed
-        self.get_dense_pe = prompt_encoder.get_dense_pe
-        self.tokens = nn.Parameter(torch.randn(_TOKENS, prompt_encoder.embed_dim) * 0.02)
+class _PromptTokens(PromptEncoder):
+    def __init__(self, encoder: Any) -> None:
+        super().__init__(encoder)
+        self.tokens = nn.Parameter(torch.randn(_TOKENS, encoder.embed_dim) * 0.02)
 
-    def forward(self, **asked: Any) -> tuple[Tensor, Tensor]:
-        sparse, dense = self.prompt_encoder(**asked)
-        # Before the others: a box's corners are the last.
-        return torch.cat((self.tokens.expand(len(sparse), -1, -1), sparse), dim=1), dense
+    def forward(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        sparse, dense = super().forward(prompts)
+        return torch.cat((sparse, self.tokens.expand(len(sparse), -1, -1)), dim=1), dense
 
 
 def _prompt_tokens(network: Any) -> None:
-    network.prompt_encoder = _PromptTokens(network.prompt_encoder)
+    network.prompt_encoder = _PromptTokens(network.prompt_encoder.encoder)
 
 
 def _adapter(network: Any) -> None:
@@ -164,4 +161,5 @@ def _plain_network(sam: Sam) -> Any:
     network = build_network(sam.model)
     path = sam.checkpoint or fetch_checkpoint(sam.model, progress=False)
     load_weights(network, load_state_dict(path), model=sam.model, name=str(path))
+    network.prompt_encoder = PromptEncoder(network.prompt_encoder)
     return network.eval().to(sam.device)

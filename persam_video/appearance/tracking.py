@@ -29,9 +29,9 @@ from persam_video.frame import Frame
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
 from persam_video.persam.target import most_covered
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import POSITIVE, Prompts
 from persam_video.sam.models import Sam
 from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
+from persam_video.sam.prompt_encoder import POSITIVE, Prompts
 
 _NOWHERE = -10.0
 """The log-odds of an absent object, everywhere."""

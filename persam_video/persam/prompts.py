@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.preprocess import LOW_RES_STRIDE, Geometry
+from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance
 
 BOX_MARGIN = 12.0
@@ -50,9 +50,9 @@ def prior_prompts(
 def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
     """Boxes, float, N×4, XYXY in pixels of SAM's input, grown on each side, but not out of the frame."""
     height, width = geometry.input_size()
-    sides = boxes.new_tensor([-margin, -margin, margin, margin])
-    limit = boxes.new_tensor([width, height, width, height]) - 0.5
-    return torch.minimum((boxes + sides).clamp(min=-0.5), limit)
+    least, most = (boxes - margin).clamp(min=-0.5), boxes + margin
+    (left, top, _, _), (_, _, right, bottom) = least.unbind(1), most.unbind(1)
+    return torch.stack((left, top, right.clamp(max=width - 0.5), bottom.clamp(max=height - 0.5)), dim=1)
 
 
 def boxes_of(masks: Tensor) -> Boxes:

@@ -10,7 +10,8 @@ from torch import Tensor
 from persam_video.persam.prompts import boxes_of
 from persam_video.persam.scale_weights import weigh_scales
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded, Prompts
+from persam_video.sam.mask_decoder import Decoded
+from persam_video.sam.prompt_encoder import Prompts
 
 
 def refine(

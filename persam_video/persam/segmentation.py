@@ -15,8 +15,9 @@ from persam_video.persam.refinement import refine
 from persam_video.persam.scale_weights import PICTURE_RANGE, VIDEO_RANGE, fit_scale_weights, weigh_scales
 from persam_video.persam.target import Targets, learn_embeddings
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded, Prompts
+from persam_video.sam.mask_decoder import Decoded
 from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
+from persam_video.sam.prompt_encoder import Prompts
 
 Decode = Callable[[Features, Prompts], Decoded]
 

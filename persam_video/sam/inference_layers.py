@@ -56,3 +56,10 @@ def pack_linears(network: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) is nn.Linear:
                 setattr(module, name, PackedLinear(child))
+
+
+def keep_weights_as(network: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of linear layers and convolutions once to what autocast would round them to in every pass."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.to(dtype)

@@ -1,8 +1,7 @@
-"""SAM's prompt encoder and mask decoder: all objects of a frame in one batch."""
+"""SAM's mask decoder: all objects of a frame in one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,54 +9,11 @@ import torch
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.two_way_transformer import Guidance, GuidedTransformer
-
-POSITIVE = 1
-NEGATIVE = 0
-NO_POINT = -1
+from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
+from persam_video.sam.two_way_transformer import GuidedTransformer
 
 _MAX_BATCH = 32
 """Objects decoded at a time: each takes some 60 MB while it is decoded, and more than this is no faster."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Prompts:
-    """What SAM is asked, for N objects at once. Coordinates are (x, y) in pixels of the 1024×1024 input, as SAM
-    counts them: the centre of the first pixel is (0, 0).
-
-    Args:
-        points: float, N×P×2.
-        labels: int, N×P: `POSITIVE`, `NEGATIVE`, or `NO_POINT` where this object has no such point.
-        boxes: float, N×4, XYXY; None if no object has one.
-        has_box: bool, N; None together with ``boxes``.
-        masks: float, N×rows×columns of the low-res grid, logits of an earlier decode, or None.
-        guidance: what draws SAM to the objects, or None.
-    """
-
-    points: Tensor
-    labels: Tensor
-    boxes: Tensor | None = None
-    has_box: Tensor | None = None
-    masks: Tensor | None = None
-    guidance: Guidance | None = None
-
-    def split(self, size: int) -> Iterator[Prompts]:
-        """The same prompts for at most ``size`` objects at a time."""
-        for start in range(0, len(self.points), size):
-            part = slice(start, start + size)
-            guidance = self.guidance
-            yield Prompts(
-                points=self.points[part],
-                labels=self.labels[part],
-                boxes=_of(self.boxes, part),
-                has_box=_of(self.has_box, part),
-                masks=_of(self.masks, part),
-                guidance=guidance and Guidance(_of(guidance.attention, part), _of(guidance.semantics, part)),
-            )
-
-
-def _of(tensor: Tensor | None, part: slice) -> Tensor | None:
-    return None if tensor is None else tensor[part]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,16 +42,16 @@ class MaskDecoder:
     """A frozen prompt encoder and mask decoder.
 
     Args:
-        prompt_encoder: ``segment_anything``'s `PromptEncoder`.
+        prompt_encoder: for the prompts.
         mask_decoder: ``segment_anything``'s `MaskDecoder`, whose parts are used.
     """
 
-    def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
+    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: Any) -> None:
         self._prompt_encoder = prompt_encoder
         self._parts = mask_decoder
         self._transformer = GuidedTransformer(mask_decoder.transformer)
         with torch.no_grad():
-            self._position = prompt_encoder.get_dense_pe()
+            self._position = prompt_encoder.places()
             self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
 
     @torch.no_grad()
@@ -111,18 +67,10 @@ class MaskDecoder:
 
     def _decode(self, features: Features, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Four masks and their scores: the single one, and the three."""
-        sparse, dense = self._prompt_encoder(
-            points=(prompts.points, prompts.labels),
-            boxes=prompts.boxes,
-            masks=None if prompts.masks is None else prompts.masks[:, None],
-        )
-        if prompts.has_box is not None:
-            # The box's two corners are the last two tokens; an object without a box gets SAM's token for "no point".
-            no_point = self._prompt_encoder.not_a_point_embed.weight
-            sparse[:, -2:] = torch.where(prompts.has_box[:, None, None], sparse[:, -2:], no_point)
+        sparse, dense = self._prompt_encoder(prompts)
         rows, columns = features.tensor.shape[2:]
         position = self._position[:, :, :rows, :columns]
-        image = features.tensor + dense[:, :, :rows, :columns]  # without a mask it is the square's
+        image = features.tensor + dense.expand(len(sparse), -1, -1, -1)
         tokens = torch.cat((self._tokens.expand(len(sparse), -1, -1), sparse), dim=1)
 
         tokens, places = self._transformer(image, position, tokens, prompts.guidance)

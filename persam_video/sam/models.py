@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import ImageEncoderViT, TwoWayTransformer
 from segment_anything.modeling import MaskDecoder as SamMaskDecoder
+from segment_anything.modeling import PromptEncoder as SamPromptEncoder
 from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
@@ -20,9 +21,10 @@ from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import Features, ImageEncoder
-from persam_video.sam.inference_layers import pack_linears, write_over
+from persam_video.sam.inference_layers import keep_weights_as, pack_linears, write_over
 from persam_video.sam.mask_decoder import MaskDecoder
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
+from persam_video.sam.prompt_encoder import PromptEncoder
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 
@@ -131,6 +133,8 @@ def sam_from_network(
         network.image_encoder.freeze()
     elif isinstance(network.image_encoder, ImageEncoderViT):
         network.image_encoder = VitEncoder(network.image_encoder)
+    if dtype != torch.float32:
+        keep_weights_as(network.image_encoder, dtype)
     network.to(device, memory_format=torch.channels_last)
     if device.type == "cpu":
         pack_linears(network.prompt_encoder)
@@ -143,7 +147,7 @@ def sam_from_network(
         device=device,
         dtype=dtype,
         encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding),
-        decode=MaskDecoder(network.prompt_encoder, network.mask_decoder),
+        decode=MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder),
         checkpoint=checkpoint,
         size=size,
         exact_padding=exact_padding,
@@ -156,7 +160,7 @@ def build_network(model: str) -> SamNetwork:
         return sam_model_registry[model](checkpoint=None)
     return SamNetwork(
         image_encoder=TinyVitEncoder(),
-        prompt_encoder=PromptEncoder(
+        prompt_encoder=SamPromptEncoder(
             embed_dim=256,
             image_embedding_size=(FEATURE_SIZE, FEATURE_SIZE),
             input_image_size=(INPUT_SIZE, INPUT_SIZE),
