@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +20,10 @@ _SURROUNDINGS = 4
 """A place's surroundings reach so many places to each side: about one cell of the features."""
 
 
+_REDUCTIONS = {1: cv2.REDUCE_SUM, 2: cv2.REDUCE_SUM2}
+"""By the power of what is summed."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Colours:
     """Mean and standard deviation of red, green and blue, 0 to 1, over the places of a grid: float, 3×h×w each."""
@@ -26,20 +32,17 @@ class Colours:
     deviation: Tensor
 
     @classmethod
-    def on_grids(cls, image: Image, geometry: Geometry, sizes: Sequence[int], device: torch.device) -> list[Colours]:
+    def on_grids(cls, image: Image, geometry: Geometry, sizes: Sequence[int]) -> list[Colours]:
         """Those of a frame, RGB, uint8, H×W×3, on each grid of so many places along the square's side (`Geometry`)."""
         # All grids cover the same pixels: those into which whole cells of the features reach.
         cells = FEATURE_SIZE * geometry.side // INPUT_SIZE  # along the frame's longer side
         height, width = (-(-each * geometry.longer_side // cells) for each in geometry.grid(FEATURE_SIZE))
-        # On the CPU, as not every device pools to any size.
-        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-        pixels = F.pad(pixels, (0, width - image.shape[1], 0, height - image.shape[0]), mode="replicate")
-        squares = pixels * pixels
+        below, right = height - image.shape[0], width - image.shape[1]
+        pixels = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
         grids = []
         for size in sizes:
-            mean, square = (F.adaptive_avg_pool2d(each, geometry.grid(size))[0] for each in (pixels, squares))
-            deviation = (square - mean * mean).clamp(min=0).sqrt()
-            grids.append(cls(mean.to(device), deviation.to(device)))
+            mean, square = (_pooled(pixels, geometry.grid(size), power) / 255**power for power in (1, 2))
+            grids.append(cls(mean, (square - mean * mean).clamp(min=0).sqrt()))
         return grids
 
     def contrast(self) -> Tensor:
@@ -58,3 +61,18 @@ def describe_cells(features: Features, colours: Colours) -> tuple[Tensor, Tensor
         unit features, float, cells×256, and colours, float, cells×6, mean and deviation. Row by row of the grid.
     """
     return unit_features(features).flatten(1).T, torch.cat((colours.mean, colours.deviation)).flatten(1).T
+
+
+def _pooled(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
+    """The mean of a power, 1 or 2, of the pixels in every place of a grid, as `torch.nn.AdaptiveAvgPool2d` has it:
+    float, 3×rows×columns."""
+    height, width, channels = pixels.shape
+    flat = pixels.reshape(height, width * channels)
+    means = np.empty((grid[0], width * channels), np.float32)
+    # Over the rows by OpenCV, which is ten times as fast with bytes; that leaves little to be done.
+    for number, mean in enumerate(means):
+        start, stop = number * height // len(means), -(-(number + 1) * height // len(means))
+        cv2.reduce(flat[start:stop], 0, _REDUCTIONS[power], dtype=cv2.CV_32F, dst=mean[None])
+        mean /= stop - start
+    rows = torch.from_numpy(means).view(-1, width, channels).permute(2, 0, 1)
+    return F.adaptive_avg_pool2d(rows.contiguous(), grid)

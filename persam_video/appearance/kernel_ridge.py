@@ -43,19 +43,28 @@ class Given:
     targets: Tensor
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class KernelRidge:
     """Scores of all objects of a frame in which they were given.
 
     Args:
-        given: from `fit`, or kept of an earlier classifier.
+        given: what is known from that frame.
+        gram: m×m, and targets, m×N: the sums of the ridge regression over later frames.
+        weights: m×N, what both sums come to.
         settings: the constants.
     """
 
-    def __init__(self, given: Given, settings: Settings) -> None:
-        self.given = given
-        self._settings = settings
-        self._later = (given.gram, given.targets)
-        self._weights = self._solve()
+    given: Given
+    gram: Tensor
+    targets: Tensor
+    weights: Tensor
+    settings: Settings
+
+    @classmethod
+    def of(cls, given: Given, settings: Settings) -> KernelRidge:
+        """That of a frame alone."""
+        weights = _solve(given, given.gram, given.targets, settings)
+        return cls(given, given.gram, given.targets, weights, settings)
 
     @classmethod
     def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> KernelRidge:
@@ -75,13 +84,14 @@ class KernelRidge:
         landmarks, factor = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
         mean = coverage.mean(dim=0)
         lifted = lift(cells, landmarks, factor, settings.bandwidth)
-        return cls(Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean)), settings)
+        given = Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean))
+        return cls.of(given, settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
         """Cells in the space in which the classifier is linear: float, n×landmarks."""
         given = self.given
-        cells = _describe(unit - given.centre, colours, self._settings)
-        return lift(cells, given.landmarks, given.factor, self._settings.bandwidth)
+        cells = _describe(unit - given.centre, colours, self.settings)
+        return lift(cells, given.landmarks, given.factor, self.settings.bandwidth)
 
     def scores(self, lifted: Tensor) -> Tensor:
         """How much of each cell each object is expected to cover: float, n×N, about 0 to 1.
@@ -89,10 +99,10 @@ class KernelRidge:
         Args:
             lifted: from `lift`.
         """
-        return lifted @ self._weights + self.given.mean
+        return lifted @ self.weights + self.given.mean
 
-    def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> None:
-        """Take a later frame into the exponential average.
+    def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> KernelRidge:
+        """With a later frame in the exponential average.
 
         Args:
             lifted: from `lift`, n×landmarks.
@@ -101,27 +111,28 @@ class KernelRidge:
             rate: float, scalar, 0 to 1: the share of this frame in the average; of 0 nothing changes.
         """
         weighted = (lifted * (weights / weights.amax().clamp(min=1e-6))[:, None]).T
-        gram, targets = self._later
-        self._later = (
-            torch.lerp(gram, weighted @ lifted, rate),
-            torch.lerp(targets, weighted @ (coverage - self.given.mean), rate),
-        )
-        self._weights = self._solve()
+        gram = torch.lerp(self.gram, weighted @ lifted, rate)
+        targets = torch.lerp(self.targets, weighted @ (coverage - self.given.mean), rate)
+        return replace(self, gram=gram, targets=targets, weights=_solve(self.given, gram, targets, self.settings))
 
-    def select(self, indices: Tensor) -> None:
-        """Go on with some of the objects alone."""
+    def select(self, indices: Tensor) -> KernelRidge:
+        """That of some of the objects alone."""
         given = self.given
-        self.given = replace(given, mean=given.mean[indices], targets=given.targets[:, indices])
-        self._later = (self._later[0], self._later[1][:, indices])
-        self._weights = self._weights[:, indices]
+        return replace(
+            self,
+            given=replace(given, mean=given.mean[indices], targets=given.targets[:, indices]),
+            targets=self.targets[:, indices],
+            weights=self.weights[:, indices],
+        )
 
-    def _solve(self) -> Tensor:
-        first = (self.given.gram, self.given.targets)
-        gram, targets = (torch.lerp(b, a, self._settings.first_share) for a, b in zip(first, self._later, strict=True))
-        # Positive definite, as its diagonal is: nothing to check, which a GPU would have to be waited for.
-        noise = self._settings.noise * torch.eye(len(gram), device=gram.device)
-        factor = torch.linalg.cholesky_ex(gram + noise)[0]
-        return torch.cholesky_solve(targets, factor)
+
+def _solve(given: Given, gram: Tensor, targets: Tensor, settings: Settings) -> Tensor:
+    """The weights by a frame's sums and those of later ones."""
+    gram = torch.lerp(gram, given.gram, settings.first_share)
+    targets = torch.lerp(targets, given.targets, settings.first_share)
+    # Positive definite, as its diagonal is: nothing to check, which a GPU would have to be waited for.
+    factor = torch.linalg.cholesky_ex(gram + settings.noise * torch.eye(len(gram), device=gram.device))[0]
+    return torch.cholesky_solve(targets, factor)
 
 
 def _describe(centred: Tensor, colours: Tensor, settings: Settings) -> Tensor:

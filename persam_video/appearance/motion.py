@@ -17,33 +17,38 @@ _LONGER_SIDE = 512
 """The picture's, in pixels, where the flow is computed: 14 ms on one core; finer flow is no better on masks of 256."""
 
 
-class Motion:
-    """Carries maps from one frame to the next by dense inverse search (Kroeger et al. 2016, "Fast Optical Flow using
+Grey = npt.NDArray[np.uint8]
+"""A small picture, h×w."""
+
+
+def small_grey(image: Image) -> Grey:
+    """What the flow sees of a frame, RGB, uint8, H×W×3."""
+    height, width = image.shape[:2]
+    scale = _LONGER_SIDE / max(height, width)
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def flow_from(before: Grey | None, now: Grey) -> Tensor:
+    """Where everything was in the frame before, by dense inverse search (Kroeger et al. 2016, "Fast Optical Flow using
     Dense Inverse Search").
 
     Args:
-        image: the frame to begin with, RGB, uint8, H×W×3.
+        before: of the frame before (`small_grey`); None where there is none: nothing has moved.
+        now: of the frame itself.
+    Returns:
+        float32, 2×h×w, of the small picture: where each place was, less where it is now, (x, y) in widths and heights
+        of the frame.
     """
-
-    def __init__(self, image: Image) -> None:
-        dis: Any = cv2  # whose stubs lack it
-        self._flow = dis.DISOpticalFlow_create(dis.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._previous = _small(image)
-
-    def advance(self, image: Image) -> Tensor:
-        """Go on to the next frame.
-
-        Returns:
-            float32, 2×h×w: for every place of the frame where it was in the frame before, less where it is now, (x, y)
-            in widths and heights of the frame.
-        """
-        current = _small(image)
-        if current.shape != self._previous.shape:  # frames of another size: as if nothing had moved
-            self._previous = np.asarray(cv2.resize(self._previous, current.shape[::-1]), np.uint8)
-        flow = self._flow.calc(current, self._previous, None)
-        self._previous = current
-        height, width = current.shape
-        return torch.from_numpy(flow / np.array([width, height], np.float32)).permute(2, 0, 1)
+    height, width = now.shape
+    if before is None:
+        return torch.zeros(2, height, width)
+    if before.shape != now.shape:  # frames of another size: as if nothing had moved
+        before = np.asarray(cv2.resize(before, (width, height)), np.uint8)
+    search: Any = cv2  # whose stubs lack it
+    flow = search.DISOpticalFlow_create(search.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(now, before, None)
+    return torch.from_numpy(flow / np.array([width, height], np.float32)).permute(2, 0, 1)
 
 
 def carry(maps: Tensor, flow: Tensor) -> Tensor:
@@ -51,21 +56,13 @@ def carry(maps: Tensor, flow: Tensor) -> Tensor:
 
     Args:
         maps: float, N×h×w.
-        flow: float, 2×h'×w', from `Motion.advance`.
+        flow: float, 2×h'×w', from `flow_from`.
     Returns:
         float, N×h×w.
     """
     height, width = maps.shape[1:]
-    flow = F.interpolate(flow[None].to(maps.device), size=(height, width), mode="bilinear", align_corners=False)[0]
+    flow = F.interpolate(flow[None], size=(height, width), mode="bilinear", align_corners=False)[0]
     y = (torch.arange(height, device=maps.device) + 0.5) / height
     x = (torch.arange(width, device=maps.device) + 0.5) / width
     places = torch.stack((x + flow[0], y[:, None] + flow[1]), dim=-1) * 2 - 1
     return F.grid_sample(maps[None], places[None], padding_mode="border", align_corners=False)[0]
-
-
-def _small(image: Image) -> npt.NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = _LONGER_SIDE / max(height, width)
-    size = (max(16, round(width * scale)), max(16, round(height * scale)))
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
