@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _POLL_SECONDS = 0.1
 
@@ -49,6 +52,28 @@ def read_ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None
     finally:
         stop.set()
         thread.join()
+
+
+def work_ahead(
+    function: Callable[[T], U], items: Generator[T, None, None], workers: int
+) -> Generator[tuple[T, U], None, None]:
+    """The same items in their order, each with what ``function`` makes of it in one of several threads, which are at
+    work on the next ``workers`` items meanwhile. What it or ``items`` raises is raised here, in its turn."""
+    waiting: deque[tuple[T, Future[U]]] = deque()
+    end: BaseException | None = None
+    with closing(items), ThreadPoolExecutor(workers, "work ahead") as threads:
+        while waiting or end is None:
+            while len(waiting) <= workers and end is None:
+                try:
+                    item = next(items)
+                    waiting.append((item, threads.submit(function, item)))
+                except BaseException as error:
+                    end = error
+            if waiting:
+                item, made = waiting.popleft()
+                yield item, made.result()
+    if not isinstance(end, StopIteration):
+        raise end
 
 
 class WriteBehind(Generic[T]):

@@ -35,7 +35,8 @@ def compose(parts: Iterable[Tensor]) -> Tensor:
         highest = torch.where(better, top, highest)
         owner = torch.where(better, which + 1 + count, owner)
         count += len(logits)
-    return torch.as_tensor(owner)
+    assert isinstance(owner, Tensor), "there is no object"
+    return owner
 
 
 def label_map_of(logits: Tensor, geometry: Geometry, object_ids: Sequence[int]) -> LabelMap:

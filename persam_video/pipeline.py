@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from persam_video.background import read_ahead
-from persam_video.frame import Frame, FrameResult, LabelMap
+from persam_video.background import read_ahead, work_ahead
+from persam_video.frame import Frame, FrameResult, Image, LabelMap
 from persam_video.given import FirstMask, gather
 from persam_video.heap import give_back_memory
 from persam_video.masks.prompts import ObjectPrompt
@@ -18,21 +19,24 @@ from persam_video.prompted import first_label_map
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam, load_sam
 from persam_video.saved_targets import SavedTargets, load_targets, targets_writer
-from persam_video.tracker import Tracker, check_method
+from persam_video.tracker import Tracker, check_method, looking
 from persam_video.video.reader import VideoReader, open_video
 from persam_video.whole_file import check_writable
 
 _READ_AHEAD = 4
+_LOOKERS = 4
+"""Threads that look at the next frames; each sees some 40 a second at 480p."""
 _ENCODE_AHEAD = 2
 _GIVE_BACK_EVERY = 20
 _NEVER_AHEAD = ("cpu",)
-"""Where encoding and tracking would only take the cores from each other."""
+"""Where encoding, looking and tracking would only take the cores from one another."""
 
 
 @dataclass
 class StageSeconds:
     """How long each stage was at work. Reading overlaps the others, and on a GPU encoding overlaps tracking; what the
-    GPU is still at work on counts for the stage that waits for it: tracking."""
+    GPU is still at work on counts for the stage that waits for it: tracking. What is seen of frames ahead of tracking
+    counts for none."""
 
     read: float = 0.0
     encode: float = 0.0
@@ -136,8 +140,9 @@ def track_frames(
     """
     seconds = seconds if seconds is not None else StageSeconds()
     tracker = None if targets is None else Tracker.from_targets(sam, targets)
-    with reader, closing(_encoded(reader, sam, seconds)) as frames:
-        for number, (frame, features) in enumerate(frames):
+    look = looking(method if targets is None else targets.method, sam)
+    with reader, closing(_encoded(reader, sam, look, seconds)) as frames:
+        for number, (frame, features, cues) in enumerate(frames):
             started = time.perf_counter()
             given = later(frame) if number else label_map
             if tracker is None:
@@ -145,7 +150,7 @@ def track_frames(
                 tracker = Tracker(sam, frame, given, method=method, features=features)
                 result = tracker.first_result
             else:
-                result = tracker.step(frame, features=features, label_map=given)
+                result = tracker.step(frame, features=features, label_map=given, cues=cues)
             if keep is not None and given is not None:
                 keep(tracker.targets)
             if number % _GIVE_BACK_EVERY == 0:
@@ -154,18 +159,47 @@ def track_frames(
             yield result
 
 
-def _encoded(reader: VideoReader, sam: Sam, seconds: StageSeconds) -> Generator[tuple[Frame, Features], None, None]:
-    """Frames with their features; on a GPU the next ones are read and encoded while the caller is at work."""
+_Look = Callable[[Image, Image | None], Any]
 
-    def encode() -> Generator[tuple[Frame, Features], None, None]:
-        with closing(read_ahead(_timed(reader, seconds), _READ_AHEAD)) as frames:
-            for frame in frames:
+
+def _encoded(
+    reader: VideoReader, sam: Sam, look: _Look | None, seconds: StageSeconds
+) -> Generator[tuple[Frame, Features, Any], None, None]:
+    """Frames with their features, and on a GPU with what is seen of them: there the next ones are read, looked at and
+    encoded while the caller is at work."""
+    ahead = sam.device.type not in _NEVER_AHEAD
+
+    def encode() -> Generator[tuple[Frame, Features, Any], None, None]:
+        frames = read_ahead(_timed(reader, seconds), _READ_AHEAD)
+        with closing(_looked_at(frames, look if ahead else None)) as seen:
+            for frame, cues in seen:
                 started = time.perf_counter()
                 features = sam.encode(frame.image)
                 seconds.encode += time.perf_counter() - started
-                yield frame, features
+                yield frame, features, cues
 
-    return encode() if sam.device.type in _NEVER_AHEAD else read_ahead(encode(), _ENCODE_AHEAD)
+    return read_ahead(encode(), _ENCODE_AHEAD) if ahead else encode()
+
+
+def _looked_at(frames: Generator[Frame, None, None], look: _Look | None) -> Generator[tuple[Frame, Any], None, None]:
+    """Frames with what is seen of each."""
+
+    def pairs() -> Generator[tuple[Frame, Image | None], None, None]:
+        before = None
+        with closing(frames):
+            for frame in frames:
+                yield frame, before
+                before = frame.image
+
+    def see(pair: tuple[Frame, Image | None]) -> Any:
+        return look(pair[0].image, pair[1]) if look is not None else None
+
+    if look is None:
+        with closing(pairs()) as alone:
+            yield from ((frame, None) for frame, _ in alone)
+    else:
+        with closing(work_ahead(see, pairs(), _LOOKERS)) as seen:
+            yield from ((frame, cues) for (frame, _), cues in seen)
 
 
 def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Generator[Frame, None, None]:

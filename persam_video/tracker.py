@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from persam_video.appearance.cues import look_ahead
 from persam_video.appearance.tracking import AppearanceTracking
 from persam_video.composition import label_map_of
 from persam_video.errors import InputError
@@ -48,9 +49,11 @@ class Method(Protocol):
             KeyError: it is not one of this method's.
         """
 
-    def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
+    def find(self, frame: Frame, features: Features, cues: Any = None) -> tuple[Tensor, Tensor]:
         """All objects in the next frame.
 
+        Args:
+            cues: what `looking` says is to be seen of it, if that is at hand already.
         Returns:
             logits, float, N×rows×columns of the low-res grid, and scores, float, N, 0 to 1.
         """
@@ -61,6 +64,12 @@ _METHODS: dict[str, Callable[[Sam], Method]] = {
     "persam-f": partial(PersamTracking, recipe=PERSAM_F),
     "persam": partial(PersamTracking, recipe=PERSAM),
 }
+
+
+def looking(method: str, sam: Sam) -> Callable[[Image, Image | None], Any] | None:
+    """What a method sees of every frame beside its features, by the frame before it, whatever it tracks: for
+    `Tracker.step`, where there is time for it ahead. None if that is nothing."""
+    return partial(look_ahead, sam) if method == "appearance" else None
 
 
 class Tracker:
@@ -134,7 +143,12 @@ class Tracker:
         self.object_ids: tuple[int, ...] = ()
 
     def step(
-        self, frame: Frame | Image, *, features: Features | None = None, label_map: npt.ArrayLike | None = None
+        self,
+        frame: Frame | Image,
+        *,
+        features: Features | None = None,
+        label_map: npt.ArrayLike | None = None,
+        cues: Any = None,
     ) -> FrameResult:
         """Find all objects in the next frame.
 
@@ -143,6 +157,7 @@ class Tracker:
             features: the frame's features, if they are at hand already.
             label_map: masks in this frame, as in the first one. Objects that are new are followed from here on; those
                 that are tracked already are corrected: what was learned of them is replaced by what is given here.
+            cues: what `looking` makes of the frame, if it is at hand already.
         Raises:
             FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
         """
@@ -153,9 +168,9 @@ class Tracker:
         self._index += 1
         if features is None:
             features = self._sam.encode(frame.image)
-        logits, scores = self._method.find(frame, features)
-        known = dict(zip(self.object_ids, scores.tolist(), strict=True))
+        logits, scores = self._method.find(frame, features, cues)
         found = label_map_of(logits, features.geometry, self.object_ids)
+        known = dict(zip(self.object_ids, scores.tolist(), strict=True))
         if given is not None:
             there = ids_in(given)
             given_ids = [*(i for i in self.object_ids if i in there), *(i for i in there if i not in self.object_ids)]

@@ -22,7 +22,7 @@ class ColourSam:
     """Has what the tracker uses of `persam_video.Sam`."""
 
     model, device, dtype, checkpoint = "colours", torch.device("cpu"), torch.float32, None
-    size, exact_padding = INPUT_SIZE, False
+    size, exact_padding, record = INPUT_SIZE, False, None
 
     def __init__(self) -> None:
         self.encoded = 0

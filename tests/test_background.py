@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from persam_video.background import WriteBehind, read_ahead
+from persam_video.background import WriteBehind, read_ahead, work_ahead
 
 
 def wait_for(condition: object, seconds: float = 5) -> bool:
@@ -74,6 +74,68 @@ class TestReadAhead:
         next(ahead)
         ahead.close()
         assert closed_by == ["read ahead"]
+
+
+class TestWorkAhead:
+    def test_order_though_some_take_longer(self) -> None:
+        def square(number: int) -> int:
+            time.sleep(0.02 * (number % 3))
+            return number * number
+
+        assert list(work_ahead(square, numbers(20), 3)) == [(i, i * i) for i in range(20)]
+
+    def test_several_are_at_work_but_no_more_than_the_workers_ahead(self) -> None:
+        begun: list[int] = []
+        together = threading.Barrier(3)
+
+        def work(number: int) -> None:
+            begun.append(number)
+            if number < 3:
+                together.wait(timeout=5)  # only all three of them come past here
+
+        ahead = work_ahead(work, numbers(50), 3)
+        assert next(ahead) == (0, None)
+        assert wait_for(lambda: len(begun) == 4)
+        time.sleep(0.1)
+        assert sorted(begun) == [0, 1, 2, 3]
+        ahead.close()
+
+    def test_an_error_of_the_items_comes_after_the_items_before_it(self) -> None:
+        def items() -> Generator[int, None, None]:
+            yield from range(2)
+            raise ValueError("broken")
+
+        got = []
+        with pytest.raises(ValueError, match="broken"):
+            for pair in work_ahead(str, items(), 5):
+                got.append(pair)  # noqa: PERF402
+        assert got == [(0, "0"), (1, "1")]
+
+    def test_an_error_of_the_work_comes_in_its_turn(self) -> None:
+        def work(number: int) -> int:
+            return 6 // (3 - number)
+
+        got = []
+        with pytest.raises(ZeroDivisionError):
+            for _, result in work_ahead(work, numbers(9), 4):
+                got.append(result)
+        assert got == [2, 3, 6]
+
+    def test_closing_closes_the_items_and_ends_the_threads(self) -> None:
+        closed = []
+
+        def items() -> Generator[int, None, None]:
+            try:
+                yield from range(100)
+            finally:
+                closed.append(True)
+
+        before = threading.active_count()
+        ahead = work_ahead(str, items(), 2)
+        next(ahead)
+        ahead.close()
+        assert closed == [True]
+        assert threading.active_count() == before
 
 
 class TestWriteBehind:

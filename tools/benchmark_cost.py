@@ -72,6 +72,7 @@ def _load(options: argparse.Namespace) -> Sam:
         size=options.size,
         exact_padding=options.exact_padding,
         compiled=options.compile,
+        graphs=options.graphs,
     )
 
 

@@ -97,6 +97,7 @@ def _our_options(options: argparse.Namespace) -> list[str]:
     names = ("method", "model", "checkpoint", "device", "precision", "size")
     given = [(name, getattr(options, name)) for name in names]
     flags = [f"--{name.replace('_', '-')}" for name in ("exact_padding", "compile") if getattr(options, name)]
+    flags += [] if options.graphs else ["--no-graphs"]
     return [*(word for name, value in given if value is not None for word in (f"--{name}", str(value))), *flags]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from persam_video.appearance.cells import Colours
 from persam_video.appearance.motion import Grey, flow_from, small_grey
 from persam_video.frame import Image
+from persam_video.sam.models import Sam
 from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, Geometry
 
 
@@ -48,3 +49,10 @@ class Cues:
     def _with(self, change: Callable[[Tensor], Tensor]) -> Cues:
         colours, finer = (Colours(change(each.mean), change(each.deviation)) for each in (self.colours, self.finer))
         return Cues(colours, finer, change(self.flow), self.grey)
+
+
+def look_ahead(sam: Sam, image: Image, before: Image | None) -> Cues:
+    """The cues of a frame, RGB, uint8, H×W×3, by the frame before it, for a model; it may be called in any thread."""
+    geometry = Geometry(image.shape[0], image.shape[1], sam.size)
+    cues = Cues.of(image, geometry, None if before is None else small_grey(before))
+    return cues.pinned() if sam.device.type == "cuda" else cues

@@ -24,6 +24,8 @@ _INPUTS = 11
 _MOST_SAMPLES = 8192
 _BANDWIDTH = 1.0
 """Of the kernel: the inputs have their own scales."""
+_COUNTING = ("cpu",)
+"""Where it costs nothing to count."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,8 +104,8 @@ class Residuals:
         corrected = logits.flatten(1).clone()
         # One after another: the kernels of all would be 20 MB each.
         for number, (mine, region) in enumerate(zip(corrected, regions.flatten(1), strict=True)):
-            # Elsewhere than on a CPU all places are looked at: counting those of the region would mean to wait.
-            where = region.nonzero()[:, 0] if region.device.type == "cpu" else slice(None)
+            # Elsewhere all places are looked at: counting those of the region would mean to wait.
+            where = region.nonzero()[:, 0] if region.device.type in _COUNTING else slice(None)
             error = kernel(places.inputs(number, where), self.landmarks[number], _BANDWIDTH) @ self.weights[number]
             expected = (mine[where].sigmoid() + error).clamp(NEVER, 1 - NEVER).logit()
             mine[where] = torch.where(region[where], expected, mine[where])

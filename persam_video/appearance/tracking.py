@@ -27,6 +27,7 @@ from persam_video.appearance.windows import near
 from persam_video.composition import NEVER, exclusive, owned
 from persam_video.frame import Frame
 from persam_video.persam.target import most_covered
+from persam_video.replay import Replay
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.preprocess import FEATURE_SIZE, LOW_RES_SIZE, to_grid
@@ -46,6 +47,7 @@ class AppearanceTracking:
     def __init__(self, sam: Sam, settings: Settings | None = None) -> None:
         self._sam = sam
         self._settings = settings or Settings()
+        self._step = Replay(self.step, sam.record)
         self._memory: Memory | None = None
         self._grey: Grey | None = None  # the frame before
 
@@ -85,7 +87,8 @@ class AppearanceTracking:
         """
         cues = cues or Cues.of(frame.image, features.geometry, self._grey)
         self._grey = cues.grey
-        self._memory, logits, scores = self._advance(self._known, features, cues.to(self._sam.device))
+        seen = cues.to(self._sam.device)
+        self._memory, logits, scores = self._step(self._known, features, seen.colours, seen.finer, seen.flow)
         return logits, scores
 
     @property
@@ -147,23 +150,24 @@ class AppearanceTracking:
             carried = exclusive(together.logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 
-    def _advance(self, memory: Memory, features: Features, cues: Cues) -> tuple[Memory, Tensor, Tensor]:
-        """What is remembered after a frame, and what `find` returns. It changes nothing."""
+    def step(
+        self, memory: Memory, features: Features, colours: Colours, finer: Colours, flow: Tensor
+    ) -> tuple[Memory, Tensor, Tensor]:
+        """What is remembered after a frame of which so much is seen (`Cues`), and what `find` returns. It changes
+        nothing, and needs no number of a tensor."""
         settings = self._settings
-        cells = describe_cells(features, cues.colours)
+        cells = describe_cells(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
         pairs = zip(memory.classifiers, lifted, strict=True)
         scores = torch.cat([classifier.scores(each).T for classifier, each in pairs])
         scores = scores.view(-1, *features.tensor.shape[2:])
         carried = resized(memory.found, features.geometry.grid(LOW_RES_SIZE))
-        carried = carry(carried, cues.flow).clamp(NEVER, 1 - NEVER)
+        carried = carry(carried, flow).clamp(NEVER, 1 - NEVER)
         around = near(carried > 0.5, 2 * reach(memory.areas, settings)) * (1 - carried)
         levels = self._present_levels(memory, scores, carried, around)
 
         evidence = levels.log_odds(_to_places(scores, features))
-        together = consult(
-            self._sam.decode, features, cues.finer, evidence, carried, memory.areas, memory.absent, settings
-        )
+        together = consult(self._sam.decode, features, finer, evidence, carried, memory.areas, memory.absent, settings)
         corrected = memory.residuals.correct(together.logits, together.places, together.regions)
         logits = torch.lerp(together.logits, corrected, settings.remembered)
 

@@ -54,6 +54,12 @@ def add_model_options(
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile the encoder: a slow first frame; slower on a CPU"
     )
+    parser.add_argument(
+        "--no-graphs",
+        dest="graphs",
+        action="store_false",
+        help="on CUDA, start each of a frame's many kernels by itself, not all at once as recorded (CUDA graphs)",
+    )
 
 
 def load_model(options: argparse.Namespace) -> Sam:
@@ -68,6 +74,7 @@ def load_model(options: argparse.Namespace) -> Sam:
         size=options.size,
         exact_padding=options.exact_padding,
         compiled=options.compile,
+        graphs=options.graphs,
         progress=not options.quiet,
     )
 

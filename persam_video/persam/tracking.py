@@ -65,7 +65,7 @@ class PersamTracking:
         self._boxes = torch.zeros(count, 4, device=device)
         self._has_box = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def find(self, frame: Frame, features: Features) -> tuple[Tensor, Tensor]:
+    def find(self, frame: Frame, features: Features, cues: None = None) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame. See `Method.find`."""
         has_box = self._has_box & (features.geometry == self._geometry)
         logits, scores = segment(self._sam.decode, features, self._targets, self._recipe, (self._boxes, has_box))

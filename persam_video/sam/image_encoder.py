@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from persam_video.frame import Image
+from persam_video.replay import Record, Replay
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
 
@@ -38,6 +39,7 @@ class ImageEncoder:
         exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
             They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
             the work at 16:9.
+        record: for `Replay`.
     """
 
     def __init__(
@@ -48,26 +50,32 @@ class ImageEncoder:
         dtype: torch.dtype,
         size: int = INPUT_SIZE,
         exact_padding: bool = False,
+        record: Record | None = None,
     ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
         self._size = size
         self._exact_padding = exact_padding
+        self._encode = Replay(self.encode, record)
 
-    @torch.no_grad()
     def __call__(self, image: Image) -> Features:
         """Encode one picture, RGB, uint8, H×W×3."""
         geometry = Geometry(image.shape[0], image.shape[1], self._size)
         picture = torch.from_numpy(np.array(image, order="C"))
         if self._device.type == "cuda":
             picture = picture.pin_memory()  # so that the copy is not waited for
-        pixels = to_input(picture.to(self._device, non_blocking=True), self._size)
+        return Features(self._encode(picture.to(self._device, non_blocking=True)), geometry)
+
+    @torch.no_grad()
+    def encode(self, picture: Tensor) -> Tensor:
+        """The features' tensor of a picture that is on the device."""
+        pixels = to_input(picture, self._size)
         if self._exact_padding:
             pixels = F.pad(pixels, (0, self._size - pixels.shape[3], 0, self._size - pixels.shape[2]))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_full = self._dtype == torch.float32
         with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):
-            tensor = self._network(pixels)
-        rows, columns = geometry.grid(FEATURE_SIZE)
-        return Features(tensor[:, :, :rows, :columns].float(), geometry)
+            tensor: Tensor = self._network(pixels)
+        rows, columns = Geometry(picture.shape[0], picture.shape[1], self._size).grid(FEATURE_SIZE)
+        return tensor[:, :, :rows, :columns].float()

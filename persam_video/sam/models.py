@@ -18,6 +18,7 @@ from torch import Tensor
 from persam_video.errors import CheckpointError, DeviceError, InputError
 from persam_video.frame import Image
 from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
+from persam_video.replay import Record, record_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import Features, ImageEncoder
@@ -45,6 +46,7 @@ class Sam:
         checkpoint: the file that the weights are from; None for random ones.
         size: what the longer side of every frame becomes before it is encoded, in pixels.
         exact_padding: whether frames are padded to a square before they are encoded.
+        record: how work is recorded that is the same for every frame (`Replay`), or None.
     """
 
     model: str
@@ -55,6 +57,7 @@ class Sam:
     checkpoint: Path | None = None
     size: int = INPUT_SIZE
     exact_padding: bool = False
+    record: Record | None = None
 
 
 def load_sam(
@@ -66,6 +69,7 @@ def load_sam(
     size: int = INPUT_SIZE,
     exact_padding: bool = False,
     compiled: bool = False,
+    graphs: bool = True,
     progress: bool = True,
 ) -> Sam:
     """A model with its weights on a device.
@@ -82,6 +86,7 @@ def load_sam(
             features, for twice the work at 16:9.
         compiled: put the image encoder through `torch.compile`: the first frame then takes up to minutes. On a CPU it
             is slower than without (`tools/benchmark.py encoder --compile`).
+        graphs: on CUDA, record what is done with a frame once and play it for the next ones (CUDA graphs).
         progress: show a bar on stderr while downloading.
     Raises:
         InputError: no such model or size.
@@ -105,6 +110,7 @@ def load_sam(
         size=size,
         exact_padding=exact_padding,
         compiled=compiled,
+        graphs=graphs,
         checkpoint=path,
     )
 
@@ -118,6 +124,7 @@ def sam_from_network(
     size: int = INPUT_SIZE,
     exact_padding: bool = False,
     compiled: bool = False,
+    graphs: bool = True,
     checkpoint: Path | None = None,
 ) -> Sam:
     """A network with its weights, frozen, made ready for inference and moved to its device; it is changed in place.
@@ -126,6 +133,7 @@ def sam_from_network(
         size: what the longer side of every frame becomes before it is encoded.
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
         compiled: put the image encoder through `torch.compile`.
+        graphs: on CUDA, record what is done with a frame once and play it for the next ones.
     """
     network.eval().requires_grad_(False)
     write_over(network)
@@ -141,16 +149,18 @@ def sam_from_network(
         pack_linears(network.mask_decoder)
         if dtype == torch.float32 and not compiled:
             pack_linears(network.image_encoder)
+    record = record_cuda_graph if graphs and device.type == "cuda" else None
     encoder: Any = torch.compile(network.image_encoder) if compiled else network.image_encoder
     return Sam(
         model=model,
         device=device,
         dtype=dtype,
-        encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding),
+        encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding, record=record),
         decode=MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder),
         checkpoint=checkpoint,
         size=size,
         exact_padding=exact_padding,
+        record=record,
     )
 
 

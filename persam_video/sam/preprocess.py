@@ -68,9 +68,9 @@ def to_input(image: Tensor, side: int = INPUT_SIZE) -> Tensor:
     rows, columns = geometry.grid(INPUT_SIZE)
     pixels = image.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-    mean = torch.tensor(PIXEL_MEAN, device=image.device).view(1, 3, 1, 1)
-    std = torch.tensor(PIXEL_STD, device=image.device).view(1, 3, 1, 1)
-    return F.pad((pixels - mean) / std, (0, columns - width, 0, rows - height))
+    for channel, mean, std in zip(pixels.unbind(1), PIXEL_MEAN, PIXEL_STD, strict=True):
+        channel.sub_(mean).div_(std)  # as numbers: a tensor of them would have to be copied to the device first
+    return F.pad(pixels, (0, columns - width, 0, rows - height))
 
 
 def to_grid(masks: Tensor, size: int, side: int = INPUT_SIZE) -> Tensor:

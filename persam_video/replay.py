@@ -1,0 +1,147 @@
+"""Work on a GPU that is recorded once and then played again: the many small kernels of a frame are started by one call
+(CUDA graphs), which takes less time than starting each."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from persam_video.words import one_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Record = Callable[[Callable[[], Any]], tuple[Any, Callable[[], None]]]
+"""Records what a function does with tensors that stay where they are: its result, and what does all of it once more,
+from what is then in the tensors it was given, into those of the result."""
+
+_RECORDED_WHEN_SEEN = 3
+"""Pictures of many sizes, each of which comes once, are not worth recording."""
+_SAME = 0.01
+"""Of the length of what is expected, played work may be off: sums may be added up in another order."""
+_WARM_UPS = 2
+_one_at_a_time = threading.Lock()
+
+
+class Replay(Generic[P, R]):
+    """A function that is recorded when tensors of the same shapes come for the third time in a row, and then played.
+
+    What it returns is the same: before it is relied on, what is played is compared with what the function returns.
+    Where that fails, there is a warning, and everything goes on without.
+
+    Args:
+        function: of tensors, or tuples and dataclasses of them, and of numbers, to the like. It must not change
+            anything, nor need any number of a tensor before it returns.
+        record: `record_cuda_graph`, or the like; None: nothing is recorded.
+    """
+
+    def __init__(self, function: Callable[P, R], record: Record | None) -> None:
+        self._function = function
+        self._record = record
+        self._seen: tuple[Any, int] = (None, 0)  # the shapes that came last, and how often
+        self._recording: _Recording | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the function returns."""
+        if self._record is None:
+            return self._function(*args, **kwargs)
+        given = (args, tuple(kwargs.items()))
+        shapes = _shapes(given)
+        times = self._seen[1] + 1 if self._seen[0] == shapes else 1
+        self._seen = (shapes, times)
+        if times == _RECORDED_WHEN_SEEN:
+            return self._start(self._record, *args, **kwargs)
+        if times > _RECORDED_WHEN_SEEN and self._recording is not None:
+            return cast(R, self._recording.play(given))
+        self._recording = None
+        return self._function(*args, **kwargs)
+
+    def _start(self, record: Record, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Record what the function does, and compare."""
+        expected = self._function(*args, **kwargs)
+        try:
+            with _one_at_a_time:
+                recording = _Recording(self._function, (args, tuple(kwargs.items())), record)
+            problem = _difference(_tensors(recording.play((args, tuple(kwargs.items())))), _tensors(expected))
+        except RuntimeError as error:
+            problem = one_line(error)
+        if problem is None:
+            self._recording = recording
+        else:
+            self._record = None
+            warnings.warn(f"CUDA graphs are not used, which may be slower: {problem}", stacklevel=2)
+        return expected
+
+
+class _Recording:
+    """What a function does with copies of what it is given."""
+
+    def __init__(self, function: Callable[..., Any], given: Any, record: Record) -> None:
+        self._inputs = [each.clone() for each in _tensors(given)]
+        args, kwargs = _filled(given, iter(self._inputs))
+        self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
+
+    def play(self, given: Any) -> Any:
+        for mine, theirs in zip(self._inputs, _tensors(given), strict=True):
+            mine.copy_(theirs)
+        self._run()
+        return _filled(self._result, iter([each.clone() for each in _tensors(self._result)]))
+
+
+def record_cuda_graph(work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    """`Record` on the current CUDA device."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):  # what libraries and the allocator set up at first is not recorded
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # Other threads, which read or encode ahead, may go on meanwhile.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        result = work()
+    return result, graph.replay
+
+
+def _difference(got: Sequence[Tensor], expected: Sequence[Tensor]) -> str | None:
+    """What is wrong with what was played, or None."""
+    for one, other in zip(got, expected, strict=True):
+        length, off = (each.double().norm().item() for each in (other, one.double() - other.double()))
+        if not off <= _SAME * length:
+            return f"what is played is off by {off:.2g} of {length:.2g}"
+    return None
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """All tensors of tuples and dataclasses, in order."""
+    return [tree] if isinstance(tree, Tensor) else [tensor for each in _parts(tree) for tensor in _tensors(each)]
+
+
+def _shapes(tree: Any) -> Any:
+    """What is the same of two trees that one recording does for: all but the numbers in tensors."""
+    if isinstance(tree, Tensor):
+        return tree.shape, tree.dtype, tree.device
+    parts = _parts(tree)
+    return (type(tree), tuple(map(_shapes, parts))) if parts else tree
+
+
+def _filled(tree: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same tree with other tensors."""
+    if isinstance(tree, Tensor):
+        return next(tensors)
+    parts = [_filled(each, tensors) for each in _parts(tree)]
+    if isinstance(tree, tuple):
+        return tuple(parts)
+    return type(tree)(*parts) if parts else tree
+
+
+def _parts(tree: Any) -> Sequence[Any]:
+    if isinstance(tree, tuple):
+        return tree
+    return [getattr(tree, field.name) for field in fields(tree)] if is_dataclass(tree) else ()
