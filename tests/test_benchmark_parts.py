@@ -83,6 +83,11 @@ def test_cost_needs_more_than_the_first_frame(capsys: pytest.CaptureFixture[str]
     assert "--frames 2" in capsys.readouterr().err
 
 
+def test_random_weights_or_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["cost", "--random-weights", "--checkpoint", "some.pt", *OPTIONS]) == 2
+    assert "--random-weights and --checkpoint: give one of them" in capsys.readouterr().err
+
+
 def test_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = figures_of(tmp_path, "memory", "--frames", "1", "3", "--objects", "1", "--size", "512")
     resident = figures["resident bytes after frames"]

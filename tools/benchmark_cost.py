@@ -63,6 +63,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _load(options: argparse.Namespace) -> Sam:
     if not options.random_weights:
         return load_model(options)
+    if options.checkpoint is not None:
+        raise InputError("--random-weights and --checkpoint: give one of them")
     device = choose_device(options.device)
     return sam_from_network(
         build_network(options.model),
@@ -79,8 +81,9 @@ def _load(options: argparse.Namespace) -> Sam:
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
     """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
     on a GPU also the share of the time in which it has nothing to do."""
-    if options.frames < 3:
-        raise InputError(f"--frames {options.frames}: the first frame does not count; give 3 or more")
+    fewest = _uncounted(choose_device(options.device)) + 2
+    if options.frames < fewest:
+        raise InputError(f"--frames {options.frames}: the first frames do not count; give {fewest} or more")
     sam = _load(options)
     scenes = {
         "objects": {
@@ -106,22 +109,30 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
-    """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frame but for what
+    """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frames but for what
     is written; and a GPU's idle share."""
     run = _Run(sam, folder)
+    uncounted = _uncounted(sam.device)
     ends: list[float] = []
     first: dict[str, float] = {}
-    for _ in run:
-        ends.append(time.perf_counter())
-        first = first or asdict(run.stages)
+    for number, _ in enumerate(run, start=1):
+        if number >= uncounted:
+            ends.append(time.perf_counter())
+            first = first or asdict(run.stages)
     figures = {"whole": statistics.median(b - a for a, b in itertools.pairwise(ends))}
     figures |= {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(run.stages).items()}
-    figures["write"] = run.write_seconds / len(ends)
+    figures["write"] = run.write_seconds / number
     if sam.device.type == "cuda":
         again = iter(_Run(sam, folder))  # by itself, as watching takes time
-        next(again)
+        for _ in range(uncounted):
+            next(again)
         figures["idle"] = 1 - busy_share(again, ProfilerActivity.CUDA)
     return figures
+
+
+def _uncounted(device: torch.device) -> int:
+    """How many frames do not count: the first, in which objects are learned, and those until the work is recorded."""
+    return 1 if device.type == "cpu" else 5
 
 
 class _Run:

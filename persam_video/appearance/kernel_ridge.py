@@ -130,8 +130,13 @@ def _solve(given: Given, gram: Tensor, targets: Tensor, settings: Settings) -> T
     """The weights by a frame's sums and those of later ones."""
     gram = torch.lerp(gram, given.gram, settings.first_share)
     targets = torch.lerp(targets, given.targets, settings.first_share)
+    return solve_ridge(gram, targets, settings.noise)
+
+
+def solve_ridge(gram: Tensor, targets: Tensor, noise: float) -> Tensor:
+    """The weights of a ridge regression, float, m×N, by its sums, float, m×m and m×N."""
     # Positive definite, as its diagonal is: nothing to check, which a GPU would have to be waited for.
-    factor = torch.linalg.cholesky_ex(gram + settings.noise * torch.eye(len(gram), device=gram.device))[0]
+    factor = torch.linalg.cholesky_ex(gram + noise * torch.eye(len(gram), device=gram.device))[0]
     return torch.cholesky_solve(targets, factor)
 
 

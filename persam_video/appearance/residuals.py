@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.appearance.cells import Colours
-from persam_video.appearance.kernel_ridge import choose_landmarks, kernel, lift
+from persam_video.appearance.kernel_ridge import choose_landmarks, kernel, lift, solve_ridge
 from persam_video.appearance.settings import Settings
 from persam_video.composition import NEVER
 
@@ -91,9 +91,8 @@ class Residuals:
             inputs, errors = inputs[some], errors[some]
             places, factor = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
             lifted = lift(inputs, places, factor, _BANDWIDTH)
-            noise = settings.error_noise * torch.eye(len(places), device=inputs.device)
-            solved = torch.linalg.solve(lifted.T @ lifted + noise, lifted.T @ errors)
-            solved = torch.linalg.solve_triangular(factor.T, solved[:, None], upper=True)[:, 0]
+            solved = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise)
+            solved = torch.linalg.solve_triangular(factor.T, solved, upper=True)[:, 0]
             missing = count - len(places)
             landmarks.append(F.pad(places, (0, 0, 0, missing)))
             weights.append(F.pad(solved, (0, missing)))
