@@ -38,7 +38,7 @@ class Replay(Generic[P, R]):
     Args:
         function: of tensors, or tuples and dataclasses of them, and of numbers, to the like. It must not change
             anything, nor need any number of a tensor before it returns.
-        record: `record_cuda_graph`, or the like; None: nothing is recorded.
+        record: `record_cuda_graph` on a device, or the like; None: nothing is recorded.
     """
 
     def __init__(self, function: Callable[P, R], record: Record | None) -> None:
@@ -94,18 +94,19 @@ class _Recording:
         return _filled(self._result, iter([each.clone() for each in _tensors(self._result)]))
 
 
-def record_cuda_graph(work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-    """`Record` on the current CUDA device."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # what libraries and the allocator set up at first is not recorded
-        for _ in range(_WARM_UPS):
-            work()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    # Other threads, which read or encode ahead, may go on meanwhile.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        result = work()
+def record_cuda_graph(device: torch.device, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    """`Record` on a CUDA device."""
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # what libraries and the allocator set up at first is not recorded
+            for _ in range(_WARM_UPS):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, which read or encode ahead, may go on meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            result = work()
     return result, graph.replay
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from persam_video import Sam, Tracker, load_sam
 from persam_video.appearance.cells import Colours, describe_cells
-from persam_video.appearance.evidence import Levels, Resemblance
+from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.appearance.motion import carry, flow_from, small_grey
 from persam_video.appearance.residuals import Places, Residuals
@@ -222,54 +222,31 @@ class TestLevels:
         assert now.at_least(first).inside.item() == pytest.approx(0.5)
 
 
-class TestResemblance:
-    def measured(self, *, size: int) -> Resemblance:
-        """Of an object of ``size``×``size`` cells that scores 1, on a background of which 2×2 cells score 0.8."""
-        coverage = torch.zeros(1, 40, 40)
-        coverage[0, 20 : 20 + size, 20 : 20 + size] = 1
-        scores = coverage.clone()
-        scores[0, 4:6, 4:6] = 0.8
-        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
-        return Resemblance.measure(scores, levels, coverage, coverage[0] == 0)
+class TestContrast:
+    """Of two objects' places, 3×3 cells each."""
 
-    def test_the_smaller_a_place_the_more_it_may_reach_by_chance(self) -> None:
-        chance = [float(self.measured(size=9).of_size(torch.tensor([float(cells)]))) for cells in (1, 9, 25, 81, 400)]
-        assert chance == sorted(chance, reverse=True)
-        assert chance[0] == pytest.approx(0.5)  # the limit
-        assert chance[1] == pytest.approx(0.8 * 4 / 9 - 0.8 * 4 / 81, abs=1e-5)
-        assert chance[-2:] == [0, 0]
+    LEVELS = Levels(*(torch.tensor([x, x]) for x in (0.9, 0.1, 0.1, 0.1)))
 
-    def test_of_a_small_object_no_more_is_asked_than_it_has(self) -> None:
-        assert float(self.measured(size=1).of_size(torch.tensor([1.0]))) == 0
+    def measured(self, inside_score: float, around_score: float) -> list[float]:
+        scores = torch.full((2, 9, 9), 0.1)
+        inside, around = torch.zeros(2, 2, 9, 9)
+        for i, (row, column) in enumerate(((1, 1), (4, 5))):
+            around[i, row - 1 : row + 4, column - 1 : column + 4] = 1
+            inside[i, row : row + 3, column : column + 3] = 1
+        scores[around > 0] = around_score
+        scores[inside > 0] = inside_score
+        return self.LEVELS.contrast(scores, inside, around - inside).tolist()
 
-    def test_what_touches_an_object_does_not_count(self) -> None:
-        coverage = torch.zeros(1, 20, 20)
-        coverage[0, :10] = 1
-        scores = torch.zeros(1, 20, 20)
-        scores[0, :11] = 1  # one row beyond it: features see their surroundings
-        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
-        measured = Resemblance.measure(scores, levels, coverage, coverage[0] == 0)
-        assert float(measured.of_size(torch.tensor([1.0]))) == 0
+    @pytest.mark.parametrize(
+        ("inside", "around", "contrast"), [(0.9, 0.1, 1), (0.5, 0.1, 0.5), (0.9, 0.9, 0), (0.5, 0.3, 0.25)]
+    )
+    def test_it_is_one_where_all_is_as_it_was_learned(self, inside: float, around: float, contrast: float) -> None:
+        assert self.measured(inside, around) == pytest.approx([contrast] * 2, abs=1e-5)
 
-    def test_a_frame_that_is_all_object(self) -> None:
-        coverage = torch.ones(1, 20, 20)
-        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
-        measured = Resemblance.measure(coverage, levels, coverage, coverage[0] == 0)
-        assert float(measured.of_size(torch.tensor([3.0]))) == 0
-
-    def test_an_object_that_leaves_no_room_for_another_as_large(self) -> None:
-        coverage = torch.ones(1, 20, 20)
-        coverage[0, :4] = 0  # three rows of background that do not touch it
-        levels = Levels(*(torch.tensor([x]) for x in (1.0, 0.0, 0.1, 0.1)))
-        measured = Resemblance.measure(coverage, levels, coverage, coverage[0] == 0)
-        assert measured.excess.tolist() == [[0, 0, 0, 0, 0]]
-
-    def test_an_object_that_is_as_its_surroundings(self) -> None:
-        coverage = torch.zeros(1, 20, 20)
-        coverage[0, :5, :5] = 1
-        levels = Levels(*(torch.tensor([x]) for x in (0.5, 0.5, 0.0, 0.0)))
-        measured = Resemblance.measure(torch.full((1, 20, 20), 0.5), levels, coverage, coverage[0] == 0)
-        assert measured.excess.isfinite().all()
+    def test_where_there_is_nothing_around(self) -> None:
+        everything = torch.ones(2, 9, 9)
+        contrast = self.LEVELS.contrast(everything * 0.9, everything, everything * 0)
+        assert contrast.tolist() == pytest.approx([1, 1])
 
 
 class TestMotion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,7 +163,7 @@ def test_the_default_method_is_played_as_it_is(
 
 @needs_cuda
 def test_a_cuda_graph_does_the_same() -> None:
-    replay = Replay(Counted(), record_cuda_graph)
+    replay = Replay(Counted(), partial(record_cuda_graph, torch.device("cuda")))
     for number in range(1, 8):
         pair = Pair(torch.full((3,), float(number), device="cuda"), 2)
         result, _ = replay(pair, (torch.full((3,), 10.0, device="cuda"),))

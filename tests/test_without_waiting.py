@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from persam_video import Sam
 from persam_video.appearance.cells import Colours
-from persam_video.appearance.evidence import Levels, Resemblance
+from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.memory import Memory
 from persam_video.appearance.residuals import Residuals
@@ -92,7 +92,7 @@ def test_the_default_method(sam: Sam) -> None:
         (KernelRidge.of(given, Settings()),),
         levels,
         levels,
-        Resemblance(some(OBJECTS, 5)),
+        some(OBJECTS),
         Residuals(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
         some(OBJECTS),
         some(OBJECTS) > 0,

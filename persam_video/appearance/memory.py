@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.appearance.evidence import Levels, Resemblance
+from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
@@ -25,7 +25,8 @@ class Memory:
         classifiers: one for all objects that were given in one frame, in their order.
         first_levels: of the frame in which each was given.
         levels: of the frames since.
-        resemblance: of the frame in which each was given, as are the residuals.
+        contrast: float, N: how far each stood out from what was around it in the frame in which it was given.
+        residuals: of the same frame.
         areas: float, N, when last seen, in low-res cells.
         absent: bool, N.
         found: float, N×h×w of the low-res grid: how surely each place was the object's in the frame before.
@@ -34,7 +35,7 @@ class Memory:
     classifiers: tuple[KernelRidge, ...]
     first_levels: Levels
     levels: Levels
-    resemblance: Resemblance
+    contrast: Tensor
     residuals: Residuals
     areas: Tensor
     absent: Tensor
@@ -55,7 +56,7 @@ class Memory:
             self.classifiers + other.classifiers,
             self.first_levels.join(other.first_levels),
             self.levels.join(other.levels),
-            self.resemblance.join(other.resemblance),
+            torch.cat((self.contrast, other.contrast)),
             self.residuals.join(other.residuals),
             torch.cat((self.areas, other.areas)),
             torch.cat((self.absent, other.absent)),
@@ -69,7 +70,7 @@ class Memory:
             tuple(classifier.select(mine) for classifier, mine in parts if len(mine)),
             self.first_levels.select(kept),
             self.levels.select(kept),
-            self.resemblance.select(kept),
+            self.contrast[kept],
             self.residuals.select(kept),
             self.areas[kept],
             self.absent[kept],
@@ -80,7 +81,7 @@ class Memory:
         """What is known of the objects from where they were given. See `Method.state`."""
         state = {
             "areas": self.areas,
-            "excess": self.resemblance.excess,
+            "contrast": self.contrast,
             "error landmarks": self.residuals.landmarks,
             "error weights": self.residuals.weights,
             **{f"level {each.name}": getattr(self.first_levels, each.name) for each in fields(Levels)},
@@ -99,7 +100,7 @@ class Memory:
             tuple(_classifiers(state, settings)),
             levels,
             levels,
-            Resemblance(state["excess"]),
+            state["contrast"],
             Residuals(state["error landmarks"], state["error weights"]),
             areas,
             torch.ones_like(areas, dtype=torch.bool),

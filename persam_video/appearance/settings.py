@@ -35,9 +35,9 @@ class Settings:
         error_noise: their ridge: the variance of an error that they leave unexplained.
         remembered: how far corrected log-odds count in what the next frame starts from, beside those as they were: a
             wrong correction that is carried on is not seen as one.
-        lost: an object is absent when its mask's mean score is less than this share of the way from what so small a
-            place may reach by chance (`Resemblance`; 0 = as around the object) to what it is inside.
-        found: an absent object is back above this share: it has the whole frame to look alike in, not only its place.
+        lost: an object is absent when its mask stands out from what is around it by less than this share of how it did
+            where it was given (`Memory.contrast`).
+        found: an absent object is back above this share: what stands out is nearer to it than to nothing.
     """
 
     landmarks: int = 512
@@ -63,4 +63,4 @@ class Settings:
     error_noise: float = 3.0
     remembered: float = 0.25
     lost: float = 0.3
-    found: float = 0.6
+    found: float = 0.5

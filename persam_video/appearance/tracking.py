@@ -17,7 +17,7 @@ from torch import Tensor
 from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.consensus import consult, reach
 from persam_video.appearance.cues import Cues
-from persam_video.appearance.evidence import Levels, Resemblance
+from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.memory import Memory, resized
 from persam_video.appearance.motion import Grey, carry
@@ -104,16 +104,16 @@ class AppearanceTracking:
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
         cells = describe_cells(features, cues.colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
-        levels, resemblance, residuals = self._mirrored(frame, classifier, masks, ignored)
+        levels, contrast, residuals = self._mirrored(frame, classifier, masks, ignored)
         found = _probabilities(masks, features)
         areas = found.sum(dim=(1, 2))
         absent = torch.zeros_like(areas, dtype=torch.bool)
         found = found.clamp(NEVER, 1 - NEVER)
-        return Memory((classifier,), levels, levels, resemblance, residuals, areas, absent, found)
+        return Memory((classifier,), levels, levels, contrast, residuals, areas, absent, found)
 
     def _mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
-    ) -> tuple[Levels, Resemblance, Residuals]:
+    ) -> tuple[Levels, Tensor, Residuals]:
         """What the classifier and SAM say of the objects in the same frame mirrored, which they have not seen."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
         masks, ignored = masks.flip(-1), ignored.flip(-1)
@@ -125,11 +125,10 @@ class AppearanceTracking:
         cues = Cues.of(image, features.geometry, None).to(device)
         scores = classifier.scores(classifier.lift(*describe_cells(features, cues.colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
-        background = (known[0] > 0.5) & (coverage.amax(dim=0) == 0)
-        resemblance = Resemblance.measure(scores, levels, coverage, background)
+        contrast = self._contrast(levels.at_least(levels), scores, _probabilities(masks, features) > 0.5)
         evidence = levels.at_least(levels).log_odds(_to_places(scores, features))
         errors = self._errors(features, cues.finer, evidence, masks, ignored)
-        return levels, resemblance, Residuals.fit(errors, self._settings)
+        return levels, contrast, Residuals.fit(errors, self._settings)
 
     def _errors(
         self, features: Features, colours: Colours, evidence: Tensor, masks: Tensor, ignored: Tensor
@@ -188,6 +187,12 @@ class AppearanceTracking:
         seen = ~memory.absent & (carried > 0.5).any(dim=2).any(dim=1)
         return memory.levels.blend(now, seen.float() * self._settings.now_share).at_least(memory.first_levels)
 
+    def _contrast(self, levels: Levels, scores: Tensor, masks: Tensor) -> Tensor:
+        """How far what is within masks, bool, N×h×w of the low-res grid, stands out from what is around them."""
+        around = near(masks, reach(masks.sum(dim=(1, 2)), self._settings))
+        inside, wider = (pool(each.float(), scores.shape[1:]) for each in (masks, around))
+        return levels.contrast(scores, inside, wider - inside)
+
     def _remember(
         self,
         memory: Memory,
@@ -202,12 +207,9 @@ class AppearanceTracking:
         settings = self._settings
         size = scores.shape[1:]
         areas = masks.sum(dim=(1, 2)).float()
-        inside = pool(masks.float(), size)
-        mean = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
-        position = torch.where(areas > 0, memory.levels.at_least(memory.first_levels).position(mean), -1)
-        chance = memory.resemblance.of_size(inside.sum(dim=(1, 2)))
+        contrast = self._contrast(memory.levels.at_least(memory.first_levels), scores, masks)
         share = torch.where(memory.absent, settings.found, settings.lost)
-        absent = position < torch.lerp(chance, torch.ones_like(chance), share)
+        absent = (contrast < share * memory.contrast) | (areas == 0)
         present = ~absent
         trust = torch.where(present, trust, 0)
         shares = pool(found, size)

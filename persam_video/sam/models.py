@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def sam_from_network(
         pack_linears(network.mask_decoder)
         if dtype == torch.float32 and not compiled:
             pack_linears(network.image_encoder)
-    record = record_cuda_graph if graphs and device.type == "cuda" else None
+    record = partial(record_cuda_graph, device) if graphs and device.type == "cuda" else None
     encoder: Any = torch.compile(network.image_encoder) if compiled else network.image_encoder
     return Sam(
         model=model,
