@@ -171,7 +171,7 @@ def _encoded(
 
     def encode() -> Generator[tuple[Frame, Features, Any], None, None]:
         frames = read_ahead(_timed(reader, seconds), _READ_AHEAD)
-        with closing(_looked_at(frames, look if ahead else None)) as seen:
+        with closing(_looked_at(frames, look) if ahead and look else _not_looked_at(frames)) as seen:
             for frame, cues in seen:
                 started = time.perf_counter()
                 features = sam.encode(frame.image)
@@ -181,7 +181,7 @@ def _encoded(
     return read_ahead(encode(), _ENCODE_AHEAD) if ahead else encode()
 
 
-def _looked_at(frames: Generator[Frame, None, None], look: _Look | None) -> Generator[tuple[Frame, Any], None, None]:
+def _looked_at(frames: Generator[Frame, None, None], look: _Look) -> Generator[tuple[Frame, Any], None, None]:
     """Frames with what is seen of each."""
 
     def pairs() -> Generator[tuple[Frame, Image | None], None, None]:
@@ -191,15 +191,13 @@ def _looked_at(frames: Generator[Frame, None, None], look: _Look | None) -> Gene
                 yield frame, before
                 before = frame.image
 
-    def see(pair: tuple[Frame, Image | None]) -> Any:
-        return look(pair[0].image, pair[1]) if look is not None else None
+    with closing(work_ahead(lambda pair: look(pair[0].image, pair[1]), pairs(), _LOOKERS)) as seen:
+        yield from ((frame, cues) for (frame, _), cues in seen)
 
-    if look is None:
-        with closing(pairs()) as alone:
-            yield from ((frame, None) for frame, _ in alone)
-    else:
-        with closing(work_ahead(see, pairs(), _LOOKERS)) as seen:
-            yield from ((frame, cues) for (frame, _), cues in seen)
+
+def _not_looked_at(frames: Generator[Frame, None, None]) -> Generator[tuple[Frame, Any], None, None]:
+    with closing(frames):
+        yield from ((frame, None) for frame in frames)
 
 
 def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Generator[Frame, None, None]:

@@ -64,12 +64,14 @@ _METHODS: dict[str, Callable[[Sam], Method]] = {
     "persam-f": partial(PersamTracking, recipe=PERSAM_F),
     "persam": partial(PersamTracking, recipe=PERSAM),
 }
+_LOOKS: dict[str, Callable[[Sam, Image, Image | None], Any]] = {"appearance": look_ahead}
+"""What the methods that see more of a frame than its features make of it, and of the frame before it."""
 
 
 def looking(method: str, sam: Sam) -> Callable[[Image, Image | None], Any] | None:
     """What a method sees of every frame beside its features, by the frame before it, whatever it tracks: for
     `Tracker.step`, where there is time for it ahead. None if that is nothing."""
-    return partial(look_ahead, sam) if method == "appearance" else None
+    return partial(_LOOKS[method], sam) if method in _LOOKS else None
 
 
 class Tracker:

@@ -119,7 +119,7 @@ class TestResiduals:
 
     def test_objects_are_joined_and_selected(self) -> None:
         settings = Settings()
-        two = Residuals.of_none(torch.device("cpu"), settings).join(self.learned(settings)).join(self.learned(settings))
+        two = self.learned(settings).join(self.learned(settings))
         assert two.landmarks.shape == (2, 128, 11)
         assert two.select(torch.tensor([1])).weights.shape == (1, 128)
 

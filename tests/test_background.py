@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from typing import TypeVar
 
 import pytest
 
 from persam_video.background import WriteBehind, read_ahead, work_ahead
+
+T = TypeVar("T")
 
 
 def wait_for(condition: object, seconds: float = 5) -> bool:
@@ -22,6 +25,15 @@ def wait_for(condition: object, seconds: float = 5) -> bool:
 
 def numbers(count: int) -> Generator[int, None, None]:
     yield from range(count)
+
+
+def until_error(items: Iterable[T], error: type[Exception], match: str) -> list[T]:
+    """The items before one that raises, which one must."""
+    got = []
+    with pytest.raises(error, match=match):
+        for item in items:
+            got.append(item)  # noqa: PERF402
+    return got
 
 
 class TestReadAhead:
@@ -48,11 +60,7 @@ class TestReadAhead:
             yield 2
             raise ValueError("broken")
 
-        got = []
-        with pytest.raises(ValueError, match="broken"):
-            for item in read_ahead(items(), 5):
-                got.append(item)  # noqa: PERF402
-        assert got == [1, 2]
+        assert until_error(read_ahead(items(), 5), ValueError, "broken") == [1, 2]
 
     def test_closing_ends_the_thread(self) -> None:
         before = threading.active_count()
@@ -105,21 +113,14 @@ class TestWorkAhead:
             yield from range(2)
             raise ValueError("broken")
 
-        got = []
-        with pytest.raises(ValueError, match="broken"):
-            for pair in work_ahead(str, items(), 5):
-                got.append(pair)  # noqa: PERF402
-        assert got == [(0, "0"), (1, "1")]
+        assert until_error(work_ahead(str, items(), 5), ValueError, "broken") == [(0, "0"), (1, "1")]
 
     def test_an_error_of_the_work_comes_in_its_turn(self) -> None:
         def work(number: int) -> int:
             return 6 // (3 - number)
 
-        got = []
-        with pytest.raises(ZeroDivisionError):
-            for _, result in work_ahead(work, numbers(9), 4):
-                got.append(result)
-        assert got == [2, 3, 6]
+        got = until_error(work_ahead(work, numbers(9), 4), ZeroDivisionError, "zero")
+        assert [result for _, result in got] == [2, 3, 6]
 
     def test_closing_closes_the_items_and_ends_the_threads(self) -> None:
         closed = []

@@ -18,8 +18,6 @@ from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
 
 _SURROUNDINGS = 4
 """A place's surroundings reach so many places to each side: about one cell of the features."""
-
-
 _REDUCTIONS = {1: cv2.REDUCE_SUM, 2: cv2.REDUCE_SUM2}
 """By the power of what is summed."""
 

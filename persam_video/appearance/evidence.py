@@ -32,11 +32,6 @@ class Levels:
     outside_scatter: Tensor
 
     @classmethod
-    def of_none(cls, device: torch.device) -> Levels:
-        """Those of no object."""
-        return cls(*torch.empty(4, 0, device=device))
-
-    @classmethod
     def measure(cls, scores: Tensor, inside: Tensor, outside: Tensor) -> Levels:
         """The levels in one frame.
 
@@ -72,6 +67,10 @@ class Levels:
         floor = self.outside + distance
         return Levels(torch.maximum(self.inside, floor), self.outside, self.inside_scatter, self.outside_scatter)
 
+    def position(self, scores: Tensor) -> Tensor:
+        """Where scores, float, N, lie: 0 = as outside, 1 = as inside."""
+        return (scores - self.outside) / (self.inside - self.outside)
+
     def contrast(self, scores: Tensor, inside: Tensor, around: Tensor) -> Tensor:
         """How far places stand out from what is around them: float, N; 1 = as inside from outside, 0 = not at all.
 
@@ -80,7 +79,7 @@ class Levels:
         within = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
         excess = scores - self.outside[:, None, None]
         beyond = self.outside + (excess * around).sum(dim=(1, 2)) / around.sum(dim=(1, 2)).clamp(min=1e-3)
-        return (within - beyond) / (self.inside - self.outside)
+        return self.position(within) - self.position(beyond)
 
     def log_odds(self, scores: Tensor) -> Tensor:
         """The evidence of scores, float, N×h×w: positive where they are likelier inside.

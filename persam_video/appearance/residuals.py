@@ -71,12 +71,6 @@ class Residuals:
     weights: Tensor
 
     @classmethod
-    def of_none(cls, device: torch.device, settings: Settings) -> Residuals:
-        """Those of no object."""
-        count = settings.error_landmarks
-        return cls(torch.empty(0, count, _INPUTS, device=device), torch.empty(0, count, device=device))
-
-    @classmethod
     def fit(cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings) -> Residuals:
         """Learn from places of which the truth is known.
 

@@ -125,17 +125,18 @@ class AppearanceTracking:
         cues = Cues.of(image, features.geometry, None).to(device)
         scores = classifier.scores(classifier.lift(*describe_cells(features, cues.colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
-        contrast = self._contrast(levels.at_least(levels), scores, _probabilities(masks, features) > 0.5)
-        evidence = levels.at_least(levels).log_odds(_to_places(scores, features))
-        errors = self._errors(features, cues.finer, evidence, masks, ignored)
+        truth = _probabilities(masks, features)
+        distinct = levels.at_least(levels)
+        contrast = self._contrast(distinct, scores, truth > 0.5)
+        evidence = distinct.log_odds(_to_places(scores, features))
+        errors = self._errors(features, cues.finer, evidence, truth, ignored)
         return levels, contrast, Residuals.fit(errors, self._settings)
 
     def _errors(
-        self, features: Features, colours: Colours, evidence: Tensor, masks: Tensor, ignored: Tensor
+        self, features: Features, colours: Colours, evidence: Tensor, truth: Tensor, ignored: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """The samples for `Residuals.fit`: as if the truth was carried from the frame before, and then what was found
         from that."""
-        truth = _probabilities(masks, features)
         known = to_grid(ignored[None], LOW_RES_SIZE, features.geometry.side).to(truth.device) < 0.5
         areas = truth.sum(dim=(1, 2))
         absent = torch.zeros_like(areas, dtype=torch.bool)
