@@ -86,10 +86,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             spent: dict[str, float] = {}
             _timed(way, device, spent, name)
             seconds[name].append(spent[name])
-    counted = build()
-    sam_from_network(counted, model=options.model, device=device, dtype=torch.bfloat16)  # torch's own linear layers
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # and attention are what it counts
-        counted.image_encoder(pixels)
+    counted = ours(torch.bfloat16)  # whose linear layers are torch's own: they and its attention are what is counted
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        counted()
     rates = {name: _matrix_rate(device, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     same = features["fp32"]
     return {
