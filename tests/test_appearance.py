@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.appearance.motion import carry, flow_from, small_grey
+from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import densest_cells, near, window_sums
@@ -182,12 +185,15 @@ class TestKernelRidge:
         lifted = classifier.lift(unit, colours)
         changed = torch.zeros(200, 1)
         changed[50:100] = 1  # the object has turned, and shows what was only around it before
+        first = classifier.given_scores(lifted)
+        torch.testing.assert_close(first, classifier.scores(lifted))
         for _ in range(60):
             classifier = classifier.learn(lifted, changed, torch.ones(200), torch.tensor(0.1))
         scores = classifier.scores(lifted)
         assert scores[50:100].mean() == pytest.approx(1 - Settings().first_share, abs=0.05)
         assert scores[:50].mean() == pytest.approx(Settings().first_share, abs=0.05)
         assert scores[100:].abs().max() < 0.05
+        torch.testing.assert_close(classifier.given_scores(lifted), first)
 
     def test_pivots_are_cells_that_differ(self) -> None:
         kinds = torch.eye(5).repeat(10, 1)
@@ -247,6 +253,77 @@ class TestContrast:
         everything = torch.ones(2, 9, 9)
         contrast = self.LEVELS.contrast(everything * 0.9, everything, everything * 0)
         assert contrast.tolist() == pytest.approx([1, 1])
+
+
+class TestPresence:
+    """Of two objects that were given as 8×8 cells of the features' grid, which is 32×32 here."""
+
+    LEVELS = Levels(*(torch.tensor([x, x]) for x in (0.9, 0.1, 0.1, 0.1)))
+    AREAS = torch.tensor([8.0, 8.0]) ** 2 * 16
+    GIVEN = Presence(torch.ones(2), torch.full((2,), 64.0), torch.full((2,), 4.0))
+
+    def measured(
+        self, places: list[list[tuple[int, int, int, int]]], rests: list[tuple[int, int, int, int]]
+    ) -> Presence:
+        """What looks like each object, and its mask: top, left, rows, columns."""
+        scores, masks = torch.full((2, 32, 32), 0.1), torch.zeros(2, 128, 128, dtype=torch.bool)
+        for i, (theirs, (top, left, rows, columns)) in enumerate(zip(places, rests, strict=True)):
+            masks[i, 4 * top : 4 * (top + rows), 4 * left : 4 * (left + columns)] = True
+            for y, x, h, w in theirs:
+                scores[i, y : y + h, x : x + w] = 0.9
+        return Presence.measure(self.LEVELS, scores, self.LEVELS.alike(scores), masks, self.AREAS, Settings())
+
+    def absent(self, seen: Presence, given: Presence = GIVEN) -> list[bool]:
+        return seen.absent(given, torch.tensor([False, False]), Settings()).tolist()
+
+    def test_cells_are_counted_within_and_beyond(self) -> None:
+        seen = self.measured([[(2, 2, 3, 3), (20, 20, 8, 8)], [(2, 20, 8, 8)]], [(2, 2, 3, 3), (2, 20, 8, 8)])
+        assert seen.contrast.tolist() == pytest.approx([1, 1])
+        assert seen.here.tolist() == pytest.approx([9, 64], abs=1e-3)
+        assert seen.elsewhere.tolist() == pytest.approx([64, 0], abs=1e-3)
+        assert self.absent(seen) == [True, False]
+
+    def test_a_mask_that_does_not_stand_out(self) -> None:
+        seen = self.measured([[(0, 0, 32, 32)], []], [(2, 2, 8, 8), (20, 20, 8, 8)])
+        assert self.absent(seen) == [True, True]
+
+    def test_a_twin_is_no_reason(self) -> None:
+        seen = self.measured([[(2, 2, 8, 8), (20, 20, 8, 8)], []], [(2, 2, 8, 8), (30, 2, 1, 1)])
+        assert seen.elsewhere[0] == pytest.approx(64, abs=1e-3)
+        assert not self.absent(seen)[0]
+
+    def test_what_is_thinner_than_a_cell(self) -> None:
+        whole = self.measured([[(2, 2, 1, 8)], []], [(2, 2, 1, 8), (30, 2, 1, 1)])
+        masks = torch.zeros(2, 128, 128, dtype=torch.bool)
+        masks[0, 9, 8:40] = True
+        scores = torch.full((2, 32, 32), 0.1)
+        scores[0, 2, 2:10] = 0.9
+        thin = Presence.measure(self.LEVELS, scores, self.LEVELS.alike(scores), masks, self.AREAS, Settings())
+        assert thin.here[0] == pytest.approx(whole.here[0].item(), abs=1e-3)
+
+    def test_it_takes_more_to_be_back_than_to_stay(self) -> None:
+        seen = replace(self.GIVEN, contrast=torch.full((2,), 0.4))
+        assert seen.absent(self.GIVEN, torch.tensor([False, True]), Settings()).tolist() == [False, True]
+
+    def test_objects_keep_theirs(self) -> None:
+        one, two = (Presence(*torch.arange(6.0).view(3, 2) + start) for start in (0, 10))
+        both = one.join(two).select(torch.tensor([1, 2]))
+        assert [each.tolist() for each in (both.contrast, both.here, both.elsewhere)] == [[1, 10], [3, 12], [5, 14]]
+
+    @pytest.mark.parametrize("place", [(0, 4, 10, 4), (20, 20, 8, 8)], ids=["within reach", "another's"])
+    def test_what_does_not_count_as_elsewhere(self, place: tuple[int, int, int, int]) -> None:
+        seen = self.measured([[(2, 2, 4, 2), place], [(20, 20, 8, 8)]], [(2, 2, 4, 2), (20, 20, 8, 8)])
+        assert seen.elsewhere[0] < 34 < self.GIVEN.here[0]
+        assert self.absent(seen) == [False, False]
+
+    def test_where_something_looked_more_like_it_from_the_first(self) -> None:
+        seen = self.measured([[(2, 2, 3, 3), (20, 20, 9, 9)], []], [(2, 2, 3, 3), (30, 2, 1, 1)])
+        assert self.absent(seen)[0]
+        assert not self.absent(seen, replace(self.GIVEN, elsewhere=torch.full((2,), 70.0)))[0]
+
+    def test_a_little_elsewhere_is_no_reason(self) -> None:
+        seen = self.measured([[(2, 2, 2, 2), (20, 20, 5, 5)], []], [(2, 2, 2, 2), (30, 2, 1, 1)])
+        assert not self.absent(seen)[0]
 
 
 class TestMotion:
@@ -313,6 +390,34 @@ def test_lookalikes_that_cross_keep_their_ids(sam: Sam) -> None:
         for object_id in (1, 2):
             mask, wanted = result.mask(object_id), truth == object_id
             assert (mask & wanted).sum() / (mask | wanted).sum() > 0.7, (index, object_id)
+
+
+def hidden(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A toy goes behind a box, from which a piece of it looks out; from frame 4 on it is elsewhere, but so is the
+    piece where it was."""
+    noise = np.random.default_rng(1).integers(60, 190, (9, 16, 3), dtype=np.uint8)
+    image = np.array(Image.fromarray(noise).resize((480, 270), Image.Resampling.BICUBIC))
+    sprite = make_sprite("ladybird", 96, hue=0.0, rng=np.random.default_rng(2))
+    label_map = np.zeros((270, 480), np.uint8)
+    for left, shown in ((60, True), (320, index >= 4)):
+        if shown:
+            place = np.s_[80:176, left : left + 96]
+            image[place] = over(image[place], sprite.rgb, np.repeat(sprite.alpha[..., None], 3, axis=2))
+            label_map[:] = 0
+            label_map[place][sprite.alpha > 127] = 1  # the whole
+    if index:
+        image[70:186, 90:170] = (90, 90, 110)
+    return image, label_map
+
+
+def test_an_object_is_seen_elsewhere_though_a_piece_of_it_stays(sam: Sam) -> None:
+    tracker = Tracker(sam, *hidden(0))
+    for index in range(1, 7):
+        image, truth = hidden(index)
+        found = tracker.step(image).mask(1)
+        if index == 3:
+            assert found.any()  # the piece
+    assert region_similarity(found, truth == 1) > 0.8
 
 
 def test_scores_estimate_the_iou(sam: Sam, demo_scene: DemoScene) -> None:

@@ -235,6 +235,8 @@ class TestTargets:
         before = tracker.targets.state
         tracker.step(draw(SQUARES, 1)[0])
         read = load_targets(path, colours)
+        after = tracker.targets.state
+        assert all(torch.equal(after[name], before[name]) for name in before)
         assert (read.method, read.object_ids) == (method, (1, 2))
         assert read.state.keys() == before.keys()
         assert all(torch.equal(read.state[name], before[name]) for name in before)

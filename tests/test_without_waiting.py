@@ -20,6 +20,7 @@ from persam_video.appearance.cells import Colours
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.memory import Memory
+from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.tracking import AppearanceTracking
@@ -92,6 +93,7 @@ def test_the_default_method(sam: Sam) -> None:
         (KernelRidge.of(given, Settings()),),
         levels,
         levels,
+        Presence(*some(3, OBJECTS)),
         some(OBJECTS),
         Residuals(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
         some(OBJECTS),

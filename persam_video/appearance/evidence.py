@@ -68,8 +68,13 @@ class Levels:
         return Levels(torch.maximum(self.inside, floor), self.outside, self.inside_scatter, self.outside_scatter)
 
     def position(self, scores: Tensor) -> Tensor:
-        """Where scores, float, N, lie: 0 = as outside, 1 = as inside."""
-        return (scores - self.outside) / (self.inside - self.outside)
+        """Where scores, float, N or N×h×w, lie: 0 = as outside, 1 = as inside."""
+        outside, inside = (each.view(-1, *[1] * (scores.ndim - 1)) for each in (self.outside, self.inside))
+        return (scores - outside) / (inside - outside)
+
+    def alike(self, scores: Tensor) -> Tensor:
+        """How far cells of scores, float, N×h×w, look like the object: 0, as outside or less, to 1, as inside."""
+        return self.position(scores).clamp(0, 1)
 
     def contrast(self, scores: Tensor, inside: Tensor, around: Tensor) -> Tensor:
         """How far places stand out from what is around them: float, N; 1 = as inside from outside, 0 = not at all.

@@ -51,6 +51,7 @@ class KernelRidge:
         given: what is known from that frame.
         gram: m×m, and targets, m×N: the sums of the ridge regression over later frames.
         weights: m×N, what both sums come to.
+        given_weights: m×N, what those of the given frame alone come to.
         settings: the constants.
     """
 
@@ -58,13 +59,14 @@ class KernelRidge:
     gram: Tensor
     targets: Tensor
     weights: Tensor
+    given_weights: Tensor
     settings: Settings
 
     @classmethod
     def of(cls, given: Given, settings: Settings) -> KernelRidge:
         """That of a frame alone."""
         weights = _solve(given, given.gram, given.targets, settings)
-        return cls(given, given.gram, given.targets, weights, settings)
+        return cls(given, given.gram, given.targets, weights, weights, settings)
 
     @classmethod
     def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, counts: Tensor, settings: Settings) -> KernelRidge:
@@ -101,6 +103,10 @@ class KernelRidge:
         """
         return lifted @ self.weights + self.given.mean
 
+    def given_scores(self, lifted: Tensor) -> Tensor:
+        """The same, by nothing but the frame in which the objects were given."""
+        return lifted @ self.given_weights + self.given.mean
+
     def learn(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> KernelRidge:
         """With a later frame in the exponential average.
 
@@ -123,6 +129,7 @@ class KernelRidge:
             given=replace(given, mean=given.mean[indices], targets=given.targets[:, indices]),
             targets=self.targets[:, indices],
             weights=self.weights[:, indices],
+            given_weights=self.given_weights[:, indices],
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
+from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.composition import NEVER
@@ -25,7 +26,8 @@ class Memory:
         classifiers: one for all objects that were given in one frame, in their order.
         first_levels: of the frame in which each was given.
         levels: of the frames since.
-        contrast: float, N: how far each stood out from what was around it in the frame in which it was given.
+        first_presence: in the frame in which each was given.
+        first_areas: float, N, in low-res cells, there.
         residuals: of the same frame.
         areas: float, N, when last seen, in low-res cells.
         absent: bool, N.
@@ -35,7 +37,8 @@ class Memory:
     classifiers: tuple[KernelRidge, ...]
     first_levels: Levels
     levels: Levels
-    contrast: Tensor
+    first_presence: Presence
+    first_areas: Tensor
     residuals: Residuals
     areas: Tensor
     absent: Tensor
@@ -56,7 +59,8 @@ class Memory:
             self.classifiers + other.classifiers,
             self.first_levels.join(other.first_levels),
             self.levels.join(other.levels),
-            torch.cat((self.contrast, other.contrast)),
+            self.first_presence.join(other.first_presence),
+            torch.cat((self.first_areas, other.first_areas)),
             self.residuals.join(other.residuals),
             torch.cat((self.areas, other.areas)),
             torch.cat((self.absent, other.absent)),
@@ -70,7 +74,8 @@ class Memory:
             tuple(classifier.select(mine) for classifier, mine in parts if len(mine)),
             self.first_levels.select(kept),
             self.levels.select(kept),
-            self.contrast[kept],
+            self.first_presence.select(kept),
+            self.first_areas[kept],
             self.residuals.select(kept),
             self.areas[kept],
             self.absent[kept],
@@ -80,11 +85,11 @@ class Memory:
     def state(self) -> dict[str, Tensor]:
         """What is known of the objects from where they were given. See `Method.state`."""
         state = {
-            "areas": self.areas,
-            "contrast": self.contrast,
+            "areas": self.first_areas,
             "error landmarks": self.residuals.landmarks,
             "error weights": self.residuals.weights,
             **{f"level {each.name}": getattr(self.first_levels, each.name) for each in fields(Levels)},
+            **{f"presence {each.name}": getattr(self.first_presence, each.name) for each in fields(Presence)},
         }
         for number, classifier in enumerate(self.classifiers):
             for each in fields(Given):
@@ -100,7 +105,8 @@ class Memory:
             tuple(_classifiers(state, settings)),
             levels,
             levels,
-            state["contrast"],
+            Presence(**{each.name: state[f"presence {each.name}"] for each in fields(Presence)}),
+            areas,
             Residuals(state["error landmarks"], state["error weights"]),
             areas,
             torch.ones_like(areas, dtype=torch.bool),

@@ -33,11 +33,12 @@ class Settings:
         error_colour_scale: a difference of colours, 0 to 1, that is a large one to them.
         error_doubt_scale: and of log-odds: as much as the classifier may say for an object.
         error_noise: their ridge: the variance of an error that they leave unexplained.
-        remembered: how far corrected log-odds count in what the next frame starts from, beside those as they were: a
-            wrong correction that is carried on is not seen as one.
         lost: an object is absent when its mask stands out from what is around it by less than this share of how it did
-            where it was given (`Memory.contrast`).
+            where it was given (`Presence.contrast`).
         found: an absent object is back above this share: what stands out is nearer to it than to nothing.
+        elsewhere_times: it is also absent, or not back, when this many times as much of it is seen elsewhere as within
+            its mask, and that is nearer (``found``) to what was seen of it where it was given than to what looked most
+            like it there (`Presence`).
     """
 
     landmarks: int = 512
@@ -61,6 +62,6 @@ class Settings:
     error_colour_scale: float = 0.15
     error_doubt_scale: float = 3.0
     error_noise: float = 3.0
-    remembered: float = 0.25
     lost: float = 0.3
     found: float = 0.5
+    elsewhere_times: float = 3.0

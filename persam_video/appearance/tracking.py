@@ -1,7 +1,7 @@
 """The default method: an appearance classifier for every object, optical flow, and SAM (`consensus`).
 
-What their sum got wrong where the object was given is corrected (`residuals`); a part of that is in what the next frame
-starts from.
+What their sum got wrong where the object was given is corrected in what is returned (`residuals`), not in what the next
+frame starts from: a wrong correction that is carried on is not seen as one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.memory import Memory, resized
 from persam_video.appearance.motion import Grey, carry
+from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.windows import near
+from persam_video.appearance.windows import near, pool
 from persam_video.composition import NEVER, exclusive, owned
 from persam_video.frame import Frame
 from persam_video.persam.target import most_covered
@@ -80,7 +81,7 @@ class AppearanceTracking:
 
         A score estimates the IoU with the true mask, as the product of what each may doubt: the IoU that SAM expects,
         how far the mask looks like the object, its overlap with what was carried from the frame before (if the object
-        was there), and how certain the sum of all is.
+        was there), and how certain the sum of all is. It is of the mask as it was before errors were corrected.
 
         Args:
             cues: the frame's, if they are at hand already.
@@ -104,16 +105,16 @@ class AppearanceTracking:
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
         cells = describe_cells(features, cues.colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
-        levels, contrast, residuals = self._mirrored(frame, classifier, masks, ignored)
+        levels, presence, residuals = self._mirrored(frame, classifier, masks, ignored)
         found = _probabilities(masks, features)
         areas = found.sum(dim=(1, 2))
         absent = torch.zeros_like(areas, dtype=torch.bool)
         found = found.clamp(NEVER, 1 - NEVER)
-        return Memory((classifier,), levels, levels, contrast, residuals, areas, absent, found)
+        return Memory((classifier,), levels, levels, presence, areas, residuals, areas, absent, found)
 
     def _mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
-    ) -> tuple[Levels, Tensor, Residuals]:
+    ) -> tuple[Levels, Presence, Residuals]:
         """What the classifier and SAM say of the objects in the same frame mirrored, which they have not seen."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
         masks, ignored = masks.flip(-1), ignored.flip(-1)
@@ -127,10 +128,11 @@ class AppearanceTracking:
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         truth = _probabilities(masks, features)
         distinct = levels.at_least(levels)
-        contrast = self._contrast(distinct, scores, truth > 0.5)
+        alike, areas = distinct.alike(scores), truth.sum(dim=(1, 2))
+        presence = Presence.measure(distinct, scores, alike, truth > 0.5, areas, self._settings)
         evidence = distinct.log_odds(_to_places(scores, features))
         errors = self._errors(features, cues.finer, evidence, truth, ignored)
-        return levels, contrast, Residuals.fit(errors, self._settings)
+        return levels, presence, Residuals.fit(errors, self._settings)
 
     def _errors(
         self, features: Features, colours: Colours, evidence: Tensor, truth: Tensor, ignored: Tensor
@@ -158,9 +160,10 @@ class AppearanceTracking:
         settings = self._settings
         cells = describe_cells(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
-        pairs = zip(memory.classifiers, lifted, strict=True)
-        scores = torch.cat([classifier.scores(each).T for classifier, each in pairs])
-        scores = scores.view(-1, *features.tensor.shape[2:])
+        pairs = list(zip(memory.classifiers, lifted, strict=True))
+        size = features.tensor.shape[2:]
+        scores = torch.cat([classifier.scores(each).T for classifier, each in pairs]).view(-1, *size)
+        given_scores = torch.cat([classifier.given_scores(each).T for classifier, each in pairs]).view(-1, *size)
         carried = resized(memory.found, features.geometry.grid(LOW_RES_SIZE))
         carried = carry(carried, flow).clamp(NEVER, 1 - NEVER)
         around = near(carried > 0.5, 2 * reach(memory.areas, settings)) * (1 - carried)
@@ -169,15 +172,15 @@ class AppearanceTracking:
         evidence = levels.log_odds(_to_places(scores, features))
         together = consult(self._sam.decode, features, finer, evidence, carried, memory.areas, memory.absent, settings)
         corrected = memory.residuals.correct(together.logits, together.places, together.regions)
-        logits = torch.lerp(together.logits, corrected, settings.remembered)
 
-        found, masks = exclusive(logits), owned(logits)
+        found, masks = exclusive(together.logits), owned(together.logits)
         stable = _overlap(masks, carried > 0.5)
         certain = _overlap(masks.float(), found)
         alike = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         doubts = together.expected * certain * alike * torch.where(memory.absent, 1, stable)
 
-        memory = self._remember(memory, scores, lifted, around, found, masks, stable * together.expected)
+        absent = self._absent(memory, scores, given_scores, masks)
+        memory = self._remember(memory, scores, lifted, around, found, masks, absent, stable * together.expected)
         corrected = torch.where(memory.absent[:, None, None], _NOWHERE, corrected)
         return memory, corrected, torch.where(memory.absent, 0, doubts)
 
@@ -188,11 +191,13 @@ class AppearanceTracking:
         seen = ~memory.absent & (carried > 0.5).any(dim=2).any(dim=1)
         return memory.levels.blend(now, seen.float() * self._settings.now_share).at_least(memory.first_levels)
 
-    def _contrast(self, levels: Levels, scores: Tensor, masks: Tensor) -> Tensor:
-        """How far what is within masks, bool, N×h×w of the low-res grid, stands out from what is around them."""
-        around = near(masks, reach(masks.sum(dim=(1, 2)), self._settings))
-        inside, wider = (pool(each.float(), scores.shape[1:]) for each in (masks, around))
-        return levels.contrast(scores, inside, wider - inside)
+    def _absent(self, memory: Memory, scores: Tensor, given_scores: Tensor, masks: Tensor) -> Tensor:
+        """Which objects are not where their masks are, bool, N."""
+        levels, given_levels = (each.at_least(memory.first_levels) for each in (memory.levels, memory.first_levels))
+        # What was learned since may be another thing: what looks like the object must do so by what was given, too.
+        alike = torch.minimum(levels.alike(scores), given_levels.alike(given_scores))
+        seen = Presence.measure(levels, scores, alike, masks, memory.first_areas, self._settings)
+        return seen.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
 
     def _remember(
         self,
@@ -202,15 +207,12 @@ class AppearanceTracking:
         around: Tensor,
         found: Tensor,
         masks: Tensor,
+        absent: Tensor,
         trust: Tensor,
     ) -> Memory:
-        """Decide what is absent, and learn from what is not, as far as it is to be trusted, float, N, 0 to 1."""
+        """Learn from what is not absent, bool, N, as far as it is to be trusted, float, N, 0 to 1."""
         settings = self._settings
         size = scores.shape[1:]
-        areas = masks.sum(dim=(1, 2)).float()
-        contrast = self._contrast(memory.levels.at_least(memory.first_levels), scores, masks)
-        share = torch.where(memory.absent, settings.found, settings.lost)
-        absent = (contrast < share * memory.contrast) | (areas == 0)
         present = ~absent
         trust = torch.where(present, trust, 0)
         shares = pool(found, size)
@@ -226,7 +228,7 @@ class AppearanceTracking:
             memory,
             classifiers=tuple(classifiers),
             levels=memory.levels.blend(now, settings.rate * trust),
-            areas=torch.where(present & (areas > 0), areas, memory.areas),
+            areas=torch.where(present, masks.sum(dim=(1, 2)).float(), memory.areas),
             absent=absent,
             found=torch.where(present[:, None, None], found, NEVER),
         )
@@ -247,9 +249,3 @@ def _overlap(masks: Tensor, others: Tensor) -> Tensor:
     """The intersection over the union of maps, float, 0 to 1, or bool, N×h×w: float, N; 0 of two that are empty."""
     together = torch.minimum(masks, others).sum(dim=(1, 2))
     return together / torch.maximum(masks, others).sum(dim=(1, 2)).clamp(min=1e-3)
-
-
-def pool(maps: Tensor, size: torch.Size) -> Tensor:
-    """The mean of each map over the cells of a coarser grid, float, N×rows×columns."""
-    factor = maps.shape[1] // size[0]
-    return F.avg_pool2d(maps[:, None], factor)[:, 0]

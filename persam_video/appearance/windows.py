@@ -1,4 +1,4 @@
-"""Neighbourhoods on a grid, as large for each object as the object asks for, without leaving the device."""
+"""Sums and means over parts of a grid, as large for each object as it asks for, without leaving the device."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def near(masks: Tensor, radii: Tensor) -> Tensor:
 def densest_cells(maps: Tensor, radii: Tensor) -> Tensor:
     """The cell of each map, float, N×h×w, in whose square there is most: int, N×2, (x, y)."""
     return location_prior(window_sums(maps, radii))
+
+
+def pool(maps: Tensor, size: torch.Size) -> Tensor:
+    """The mean of each map over the cells of a coarser grid, float, N×rows×columns."""
+    factor = maps.shape[1] // size[0]
+    return F.avg_pool2d(maps[:, None], factor)[:, 0]
