@@ -18,7 +18,7 @@ from persam_video.sam.models import Sam
 from persam_video.whole_file import write_whole
 from persam_video.words import one_line
 
-_FORMAT = "persam-video targets 4"
+_FORMAT = "persam-video targets 5"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

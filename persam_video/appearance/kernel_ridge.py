@@ -30,14 +30,14 @@ class Given:
     Args:
         centre: 256, the mean of its unit features.
         landmarks: m×d, the descriptions of the cells that stand for all.
-        factor: m×m, of their kernel (Cholesky).
+        whitening: m×m, the inverse of the factor (Cholesky) of their kernel.
         mean: N, each object's mean coverage.
         gram: m×m, and targets, m×N: the sums of the ridge regression.
     """
 
     centre: Tensor
     landmarks: Tensor
-    factor: Tensor
+    whitening: Tensor
     mean: Tensor
     gram: Tensor
     targets: Tensor
@@ -83,17 +83,17 @@ class KernelRidge:
         coverage = coverage[counts]
         # Objects are small beside the background: their cells come first where both are as new.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
-        landmarks, factor = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
+        landmarks, whitening = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
         mean = coverage.mean(dim=0)
-        lifted = lift(cells, landmarks, factor, settings.bandwidth)
-        given = Given(centre, landmarks, factor, mean, lifted.T @ lifted, lifted.T @ (coverage - mean))
+        lifted = lift(cells, landmarks, whitening, settings.bandwidth)
+        given = Given(centre, landmarks, whitening, mean, lifted.T @ lifted, lifted.T @ (coverage - mean))
         return cls.of(given, settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
         """Cells in the space in which the classifier is linear: float, n×landmarks."""
         given = self.given
         cells = _describe(unit - given.centre, colours, self.settings)
-        return lift(cells, given.landmarks, given.factor, self.settings.bandwidth)
+        return lift(cells, given.landmarks, given.whitening, self.settings.bandwidth)
 
     def scores(self, lifted: Tensor) -> Tensor:
         """How much of each cell each object is expected to cover: float, n×N, about 0 to 1.
@@ -152,22 +152,21 @@ def _describe(centred: Tensor, colours: Tensor, settings: Settings) -> Tensor:
 
 
 def choose_landmarks(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> tuple[Tensor, Tensor]:
-    """The landmarks of Nyström's approximation, and the factor (Cholesky) of their kernel.
+    """The landmarks of Nyström's approximation, and the inverse of the factor (Cholesky) of their kernel.
 
     Args: as for `pivots`.
     Returns:
         float, m×d and m×m; m is at most ``count``.
     """
     landmarks = cells[pivots(cells, importance, count, bandwidth)]
-    jitter = _JITTER * torch.eye(len(landmarks), device=cells.device)
-    return landmarks, torch.linalg.cholesky(kernel(landmarks, landmarks, bandwidth) + jitter)
+    one = torch.eye(len(landmarks), device=cells.device)
+    factor = torch.linalg.cholesky(kernel(landmarks, landmarks, bandwidth) + _JITTER * one)
+    return landmarks, torch.linalg.solve_triangular(factor, one, upper=False)
 
 
-def lift(cells: Tensor, landmarks: Tensor, factor: Tensor, bandwidth: float) -> Tensor:
+def lift(cells: Tensor, landmarks: Tensor, whitening: Tensor, bandwidth: float) -> Tensor:
     """Cells, float, n×d, in the space in which their kernel is nearly the product: float, n×m."""
-    likeness = kernel(landmarks, cells, bandwidth)
-    lifted: Tensor = torch.linalg.solve_triangular(factor, likeness, upper=False)
-    return lifted.T
+    return kernel(cells, landmarks, bandwidth) @ whitening.T
 
 
 def kernel(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
@@ -190,17 +189,18 @@ def pivots(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> T
         int, of 0 … n-1.
     """
     count = min(count, len(cells))
-    unexplained = cells.new_ones(len(cells))
-    factor = cells.new_zeros(len(cells), count)
+    squares = cells.square().sum(dim=1)
+    unexplained = torch.ones_like(squares)
+    rows = cells.new_zeros(count, len(cells))  # of the factor, transposed
     taken = torch.zeros(count, dtype=torch.long, device=cells.device)
     for j in range(count):
-        pivot = (unexplained * importance).argmax()
+        pivot = int((unexplained * importance).argmax())  # waited for once, not wherever it is used
         if unexplained[pivot] < _EXPLAINED:
             return taken[:j]
         taken[j] = pivot
-        rest = kernel(cells, cells[pivot][None], bandwidth)[:, 0] - factor[:, :j] @ factor[pivot, :j]
-        column = rest / unexplained[pivot].sqrt()
-        factor[:, j] = column
-        unexplained = (unexplained - column.square()).clamp(min=0)
+        distance = (squares + squares[pivot] - 2 * cells @ cells[pivot]).clamp(min=0)
+        rest = torch.exp(distance / (-2 * bandwidth)) - rows[:j, pivot] @ rows[:j]
+        rows[j] = rest / unexplained[pivot].sqrt()
+        unexplained = (unexplained - rows[j].square()).clamp(min=0)
         unexplained[pivot] = 0
     return taken

@@ -83,10 +83,10 @@ class Residuals:
         for inputs, errors in samples:
             some = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MOST_SAMPLES), device=inputs.device).long()
             inputs, errors = inputs[some], errors[some]
-            places, factor = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
-            lifted = lift(inputs, places, factor, _BANDWIDTH)
+            places, whitening = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
+            lifted = lift(inputs, places, whitening, _BANDWIDTH)
             solved = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise)
-            solved = torch.linalg.solve_triangular(factor.T, solved, upper=True)[:, 0]
+            solved = (whitening.T @ solved)[:, 0]
             missing = count - len(places)
             landmarks.append(F.pad(places, (0, 0, 0, missing)))
             weights.append(F.pad(solved, (0, missing)))
