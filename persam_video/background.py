@@ -1,11 +1,11 @@
-"""Reading ahead and writing behind: threads with bounded queues, whose errors reach the caller."""
+"""Reading ahead, in batches, and writing behind: threads with bounded queues, whose errors reach the caller."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -72,6 +72,24 @@ def work_ahead(
             if waiting:
                 item, made = waiting.popleft()
                 yield item, made.result()
+    if not isinstance(end, StopIteration):
+        raise end
+
+
+def in_batches(items: Iterable[T], size: int) -> Generator[list[T], None, None]:
+    """The same items, ``size`` at a time; the last may be fewer. What ``items`` raises is raised here, after those
+    before it."""
+    source = iter(items)
+    end: Exception | None = None
+    while end is None:
+        batch: list[T] = []
+        try:
+            while len(batch) < size:
+                batch.append(next(source))
+        except Exception as error:
+            end = error
+        if batch:
+            yield batch
     if not isinstance(end, StopIteration):
         raise end
 

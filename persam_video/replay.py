@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +22,9 @@ Record = Callable[[Callable[[], Any]], tuple[Any, Callable[[], None]]]
 """Records what a function does with tensors that stay where they are: its result, and what does all of it once more,
 from what is then in the tensors it was given, into those of the result."""
 
-_RECORDED_WHEN_SEEN = 3
-"""Pictures of many sizes, each of which comes once, are not worth recording."""
+_RECORDED_WHEN_SEEN = 8
+"""Pictures of many sizes, each of which comes once, are not worth recording; and by then all threads have set up the
+libraries they use, which can spoil what another records meanwhile."""
 _SAME = 0.01
 """Of the length of what is expected, played work may be off: sums may be added up in another order."""
 _WARM_UPS = 2
@@ -30,7 +32,8 @@ _one_at_a_time = threading.Lock()
 
 
 class Replay(Generic[P, R]):
-    """A function that is recorded when tensors of the same shapes come for the third time in a row, and then played.
+    """A function that is recorded when tensors of the same shapes come for the eighth time in a row, and then played.
+    It may be called in several threads.
 
     What it returns is the same: before it is relied on, what is played is compared with what the function returns.
     Where that fails, there is a warning, and everything goes on without.
@@ -46,17 +49,22 @@ class Replay(Generic[P, R]):
         self._record = record
         self._seen: tuple[Any, int] = (None, 0)  # the shapes that came last, and how often
         self._recording: _Recording | None = None
+        self._lock = threading.Lock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function returns."""
         if self._record is None:
             return self._function(*args, **kwargs)
+        with self._lock:  # all who play it use the same memory
+            return self._recorded(self._record, *args, **kwargs)
+
+    def _recorded(self, record: Record, *args: P.args, **kwargs: P.kwargs) -> R:
         given = (args, tuple(kwargs.items()))
         shapes = _shapes(given)
         times = self._seen[1] + 1 if self._seen[0] == shapes else 1
         self._seen = (shapes, times)
         if times == _RECORDED_WHEN_SEEN:
-            return self._start(self._record, *args, **kwargs)
+            return self._start(record, *args, **kwargs)
         if times > _RECORDED_WHEN_SEEN and self._recording is not None:
             return cast(R, self._recording.play(given))
         self._recording = None
@@ -83,9 +91,10 @@ class _Recording:
     """What a function does with copies of what it is given."""
 
     def __init__(self, function: Callable[..., Any], given: Any, record: Record) -> None:
-        self._inputs = [each.clone() for each in _tensors(given)]
-        args, kwargs = _filled(given, iter(self._inputs))
-        self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
+        with torch.inference_mode(False), torch.no_grad():  # whose tensors could not be written to outside of it
+            self._inputs = [each.clone() for each in _tensors(given)]
+            args, kwargs = _filled(given, iter(self._inputs))
+            self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
 
     def play(self, given: Any) -> Any:
         for mine, theirs in zip(self._inputs, _tensors(given), strict=True):
@@ -96,7 +105,9 @@ class _Recording:
 
 def record_cuda_graph(device: torch.device, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
     """`Record` on a CUDA device."""
-    with torch.cuda.device(device):
+    gc.collect()  # a recording that is freed while another is made spoils that
+    # The inner stream is not left by itself where recording fails.
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # what libraries and the allocator set up at first is not recorded

@@ -24,12 +24,15 @@ class ColourSam:
     model, device, dtype, checkpoint = "colours", torch.device("cpu"), torch.float32, None
     size, exact_padding, record = INPUT_SIZE, False, None
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int = 1) -> None:
+        self.encode = ColourEncode(self)
+        self.batch = batch
+        self.together: list[int] = []
         self.encoded = 0
         self.batches: list[int] = []
         self.had_box: list[list[bool]] = []
 
-    def encode(self, image: np.ndarray) -> Features:
+    def encode_one(self, image: np.ndarray) -> Features:
         self.encoded += 1
         geometry = Geometry(*image.shape[:2])
         rows, columns = geometry.grid(FEATURE_SIZE)
@@ -50,6 +53,20 @@ class ColourSam:
         logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
         scores = torch.full((len(logits), 3), 0.9)
         return Decoded(logits.expand(-1, 3, -1, -1).clone(), scores, logits[:, 0], scores[:, 0])
+
+
+class ColourEncode:
+    """Has what is used of `persam_video.sam.image_encoder.ImageEncoder`."""
+
+    def __init__(self, sam: ColourSam) -> None:
+        self._sam = sam
+
+    def __call__(self, image: np.ndarray) -> Features:
+        return self._sam.encode_one(image)
+
+    def batch(self, images: list[np.ndarray]) -> list[Features]:
+        self._sam.together.append(len(images))
+        return [self(image) for image in images]
 
 
 RED, GREEN, BLUE, YELLOW = (230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from persam_video.background import WriteBehind, read_ahead, work_ahead
+from persam_video.background import WriteBehind, in_batches, read_ahead, work_ahead
 
 T = TypeVar("T")
 
@@ -34,6 +34,26 @@ def until_error(items: Iterable[T], error: type[Exception], match: str) -> list[
         for item in items:
             got.append(item)  # noqa: PERF402
     return got
+
+
+class TestInBatches:
+    @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (3, [3]), (7, [3, 3, 1])])
+    def test_order_and_end(self, count: int, sizes: list[int]) -> None:
+        batches = list(in_batches(numbers(count), 3))
+        assert [len(batch) for batch in batches] == sizes
+        assert [item for batch in batches for item in batch] == list(range(count))
+
+    def test_no_item_more_than_those_of_the_batch_is_taken(self) -> None:
+        items = iter(range(50))
+        assert next(in_batches(items, 3)) == [0, 1, 2]
+        assert next(items) == 3
+
+    def test_an_error_comes_after_the_items_before_it(self) -> None:
+        def items() -> Generator[int, None, None]:
+            yield from range(5)
+            raise ValueError("broken")
+
+        assert until_error(in_batches(items(), 3), ValueError, "broken") == [[0, 1, 2], [3, 4]]
 
 
 class TestReadAhead:

@@ -32,14 +32,16 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "as it comes, square",
         "fp32",
         "fp32, square",
+        "fp32, 4 at once",
         "bf16",
+        "bf16, 4 at once",
         "fp32, 768 pixels",
         "fp32, 512 pixels",
         "as it comes",
         "ONNX Runtime",
     }
     # The same weights everywhere, and the same picture: only the square and bf16 differ.
-    for name in ("as it comes", "ONNX Runtime"):
+    for name in ("as it comes", "ONNX Runtime", "fp32, 4 at once"):
         assert figures["difference"][name] < 1e-4
     assert 1e-4 < figures["difference"]["bf16"] < 5e-2
     assert 30e9 < figures["operations"] < 60e9  # 74 G for the square, 9/16 of it

@@ -139,10 +139,10 @@ class TestAgain:
 
     def test_breaking_off_leaves_the_sequence_undone(self, root: Path, tmp_path: Path) -> None:
         class Interrupted(ColourSam):
-            def encode(self, image: np.ndarray):
+            def encode_one(self, image: np.ndarray):
                 if self.encoded == 7:  # the second frame of the second sequence
                     raise KeyboardInterrupt
-                return super().encode(image)
+                return super().encode_one(image)
 
         with pytest.raises(KeyboardInterrupt):
             track(root, tmp_path, Interrupted())
@@ -162,11 +162,11 @@ class TestFaults:
 
     def test_whatever_goes_wrong(self, root: Path, tmp_path: Path) -> None:
         class Weak(ColourSam):
-            def encode(self, image: np.ndarray):
+            def encode_one(self, image: np.ndarray):
                 if self.encoded == 2:
                     self.encoded += 1
                     raise RuntimeError("out of\nmemory")
-                return super().encode(image)
+                return super().encode_one(image)
 
         runs = track(root, tmp_path, Weak())
         assert runs["one"].fault == "RuntimeError: out of memory"

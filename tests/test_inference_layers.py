@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from persam_video.sam.inference_layers import (
+    ConvGelu,
     GeluInPlace,
     PackedLinear,
     keep_weights_as,
@@ -48,6 +51,15 @@ def test_all_linear_layers_are_packed_wherever_they_are() -> None:
         nn.ReLU,
         PackedLinear,
     ]
+
+
+@needs_onednn
+@pytest.mark.parametrize("how", [{}, {"padding": 1, "stride": 2}, {"padding": 1, "groups": 8}, {"bias": False}])
+def test_a_convolution_with_its_gelu_gives_the_same(how: dict[str, Any]) -> None:
+    conv = nn.Conv2d(8, 16, 3, **how).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 8, 13, 10).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(ConvGelu(conv)(x), nn.GELU()(conv(x)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_gelu_in_place_gives_the_same() -> None:

@@ -15,9 +15,10 @@ from typing import Any, cast
 import numpy as np
 import psutil
 import pytest
+import torch
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 
-from persam_video import DamagedVideoError, Sam, track
+from persam_video import DamagedVideoError, Sam, Tracker, track
 from persam_video.errors import OutputError, VideoError
 from persam_video.masks.palette import read_palette_png, write_palette_png
 from persam_video.outputs import MaskOutput, OutputThreads, OverlayOutput
@@ -83,7 +84,9 @@ class TestTrack:
         with pytest.raises(VideoError, match=r"nothing\.mp4: no such file"):
             track(tmp_path / "nothing.mp4", np.ones((4, 4), np.uint8), sam=colours)
 
-    def test_a_damaged_video_gives_what_was_readable(self, colours: Sam) -> None:
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_a_damaged_video_gives_what_was_readable(self, batch: int) -> None:
+        colours = cast(Sam, ColourSam(batch))
         path = Path(__file__).parents[2] / "shared" / "videos" / "corrupted.mp4"
         if not path.is_file():
             pytest.skip(f"needs {path.name}, which is not beside the checkout")
@@ -105,46 +108,105 @@ class TestTrack:
         assert not [f for f in opened if f.path.endswith("clip.mp4")]
 
 
+@pytest.fixture(params=["in turn", "on a few cores", "as on a GPU"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """How frames are encoded."""
+    yield from _go(request.param, monkeypatch)
+
+
+@pytest.fixture(params=["on a few cores", "as on a GPU"])
+def way_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """How frames are encoded while others are tracked."""
+    yield from _go(request.param, monkeypatch)
+
+
+def _go(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if way == "in turn" else 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("persam_video.pipeline._ON_CORES", () if way == "as on a GPU" else ("cpu",))
+        yield way
+    torch.set_num_threads(before)
+
+
 class TestEncodingAhead:
-    """As on a GPU, where the next frames are encoded while this one is tracked."""
+    """On a GPU, and on a few cores, the next frames are encoded while this one is tracked."""
 
-    @pytest.fixture(autouse=True)
-    def ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("persam_video.pipeline._NEVER_AHEAD", ())
+    def test_the_results_are_the_same(self, clip: Path, colours: Sam, way: str) -> None:
+        label_maps = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
+        tracker: Tracker | None = None
+        with open_video(clip) as reader:
+            for frame, label_map in zip(reader, label_maps, strict=True):
+                if tracker is None:
+                    tracker = Tracker(colours, frame, read_palette_png(clip.with_name("ann.png")))
+                    result = tracker.first_result
+                else:
+                    result = tracker.step(frame)
+                assert (result.label_map != label_map).sum() <= 8  # sums may be added up in another order
 
-    def test_the_results_are_the_same(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
-        ahead = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
-        monkeypatch.setattr("persam_video.pipeline._NEVER_AHEAD", ("cpu",))
-        in_turn = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
-        np.testing.assert_array_equal(ahead, in_turn)
-
-    def test_only_a_few_frames(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_a_few_frames(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch, way_ahead: str) -> None:
         encoded = []
-        encode = colours.encode
-        monkeypatch.setattr(colours, "encode", lambda image: encoded.append(1) or encode(image))
+        encode = colours.encode_one
+        monkeypatch.setattr(colours, "encode_one", lambda image: encoded.append(1) or encode(image))
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=colours))) as results:
             next(results)
             time.sleep(0.5)
             # Given out, waiting, and in hand; one more for the mirrored first frame.
             assert 3 <= len(encoded) <= 1 + 2 + 1 + 1
 
-    def test_leaving_early_ends_all_threads_and_closes_the_video(self, clip: Path, colours: Sam) -> None:
+    def test_leaving_early_ends_all_threads_and_closes_the_video(
+        self, clip: Path, colours: Sam, way_ahead: str
+    ) -> None:
         before = threading.active_count()
         results = track(clip, clip.with_name("ann.png"), sam=colours)
         next(results)
         cast(Any, results).close()
         assert threading.active_count() == before
+        assert torch.get_num_threads() == 2
         assert not [f for f in psutil.Process().open_files() if f.path.endswith("clip.mp4")]
 
     def test_an_error_of_the_encoder_comes_through(
-        self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
+        self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch, way_ahead: str
     ) -> None:
         def fail(image: object) -> None:
             raise RuntimeError("out of memory")
 
-        monkeypatch.setattr(colours, "encode", fail)
+        monkeypatch.setattr(colours, "encode_one", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             list(track(clip, clip.with_name("ann.png"), sam=colours))
+
+    def test_on_a_few_cores_each_has_a_frame(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: dict[str, set[int]] = {}
+        encode = colours.encode_one
+
+        def note(image: Any) -> Any:
+            threads.setdefault(threading.current_thread().name, set()).add(torch.get_num_threads())
+            return encode(image)
+
+        monkeypatch.setattr(colours, "encode_one", note)
+        for _ in _go("on a few cores", monkeypatch):
+            list(track(clip, clip.with_name("ann.png"), sam=colours))
+        assert len(threads) == 3  # two, and that of the caller, which encodes the mirrored first frame
+        assert set.union(*threads.values()) == {1}
+
+
+class TestBatches:
+    """Of frames that are encoded at once."""
+
+    def test_the_results_are_the_same(self, clip: Path, colours: Sam, way: str) -> None:
+        alone = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
+        several = ColourSam(batch=5)  # and one frame that is left
+        together = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=cast(Sam, several))]
+        np.testing.assert_array_equal(together, alone)
+        assert sorted(several.together) == [1, 5, 5, 5]
+
+    def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("persam_video.pipeline._ON_CORES", ())
+        several = ColourSam(batch=3)
+        with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
+            next(results)
+            time.sleep(0.5)
+            assert several.together == [3, 3]  # one given out, three waiting, and the rest in hand
 
 
 class TestMemory:

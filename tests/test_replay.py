@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +19,12 @@ from torch.utils._pytree import tree_leaves
 from persam_video import FrameResult, Sam, Tracker, load_sam
 from persam_video.appearance import residuals
 from persam_video.replay import Replay, record_cuda_graph
+
+
+@pytest.fixture(autouse=True)
+def recorded_when_seen_thrice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persam_video.replay._RECORDED_WHEN_SEEN", 3)
+
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 
@@ -109,6 +117,26 @@ class TestReplay:
             replay(pair, others)
             assert pair.x.tolist() == [number] * 3
 
+    def test_several_threads_may_play_it(self) -> None:
+        def slow(x: Tensor) -> Tensor:
+            return x * 2
+
+        def record_slow(work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+            result, play = record(work)
+            return result, lambda: (time.sleep(1e-3), play(), time.sleep(1e-3))[1]
+
+        replay = Replay(slow, record_slow)
+        with ThreadPoolExecutor(4) as threads:
+            doubled = threads.map(lambda number: replay(torch.tensor([number])).item(), range(100))
+        assert list(doubled) == list(range(0, 200, 2))
+
+    def test_what_is_recorded_in_inference_mode_is_played_outside_too(self) -> None:
+        replay = Replay(Counted(), record)
+        with torch.inference_mode():
+            for number in range(4):
+                replay(*self.given(3, number))
+        assert replay(*self.given(3, 5))[0].x.tolist() == [20] * 3
+
     def test_without_a_recorder_it_is_called(self) -> None:
         counted = Counted()
         for _ in range(5):
@@ -169,6 +197,15 @@ def test_a_cuda_graph_does_the_same() -> None:
         result, _ = replay(pair, (torch.full((3,), 10.0, device="cuda"),))
         assert result.x.tolist() == [10 + 2 * number] * 3
     assert replay._recording is not None
+
+
+@needs_cuda
+def test_a_cuda_graph_that_cannot_be_recorded_leaves_the_stream_as_it_was() -> None:
+    replay = Replay(lambda x: x * x.item(), partial(record_cuda_graph, torch.device("cuda")))
+    with pytest.warns(UserWarning, match="CUDA graphs are not used"):
+        for number in range(5):
+            assert replay(torch.tensor(float(number), device="cuda")).item() == number**2
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
 
 
 @needs_cuda

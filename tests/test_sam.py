@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -19,6 +21,7 @@ from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.image_encoder import Features
+from persam_video.sam.inference_layers import ConvGelu, PackedLinear
 from persam_video.sam.models import (
     build_network,
     choose_device,
@@ -49,7 +52,7 @@ def picture() -> np.ndarray:
 
 def padded(picture: np.ndarray) -> torch.Tensor:
     """The square that SAM itself makes of a picture."""
-    pixels = to_input(torch.from_numpy(picture))
+    pixels = to_input(torch.from_numpy(picture)[None])
     return F.pad(pixels, (0, 1024 - pixels.shape[3], 0, 1024 - pixels.shape[2]))
 
 
@@ -133,6 +136,24 @@ class TestEncode:
         predictor = SamPredictor(vit_t)
         predictor.set_image(square)
         torch.testing.assert_close(sam.encode(square).tensor, predictor.get_image_embedding(), atol=1e-4, rtol=0)
+
+    def test_a_batch_is_encoded_as_each_picture_alone(self, sam: Sam, picture: np.ndarray) -> None:
+        pictures = [picture, picture[::-1], picture[:, ::-1]]
+        for together, alone in zip(sam.encode.batch(pictures), map(sam.encode, pictures), strict=True):
+            assert together.geometry == alone.geometry
+            torch.testing.assert_close(together.tensor, alone.tensor, atol=1e-4, rtol=0)
+
+    @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+    @pytest.mark.parametrize("faster", [True, False])
+    def test_layers_for_the_processor_give_the_same(
+        self, sam: Sam, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, faster: bool
+    ) -> None:
+        monkeypatch.setattr("persam_video.sam.models.is_packing_faster", lambda: faster)
+        other = load_sam("vit_t", device="cpu", progress=False)
+        kinds = Counter(type(layer) for layer in cast(Any, other.encode)._network.modules())
+        assert (kinds[PackedLinear] > 30) == faster
+        assert kinds[ConvGelu] == 1 + 2 * 2 + 3 * 2
+        torch.testing.assert_close(other.encode(picture).tensor, sam.encode(picture).tensor, atol=1e-4, rtol=0)
 
     def test_a_smaller_size(self, sam: Sam, picture: np.ndarray) -> None:
         half = load_sam("vit_t", device="cpu", size=512, progress=False)
@@ -341,7 +362,7 @@ class TestGrids:
 
     def test_the_input_is_normalised_and_padded_to_whole_cells(self) -> None:
         picture = torch.full((51, 100, 3), 255, dtype=torch.uint8)
-        pixels = to_input(picture)
+        pixels = to_input(picture[None])
         assert pixels.shape == (1, 3, 528, 1024)  # 522 rows
         torch.testing.assert_close(pixels[0, :, 200, 500], torch.tensor([2.2489, 2.4286, 2.64]), atol=1e-3, rtol=0)
         assert (pixels[0, :, 522:] == 0).all()

@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from av.codec.hwaccel import hwdevices_available
 from video_files import HEIGHT, WIDTH, assert_colours, marked_image, number_of, write_clip
 
 from persam_video.errors import DamagedVideoError, DeviceError, InputError, VideoError
@@ -531,6 +532,14 @@ def test_a_device_that_cannot_decode(device: str) -> None:
     clip = Path(__file__).parents[1] / "demo" / "clip.mp4"
     with pytest.raises(DeviceError, match=rf"^--hwaccel {device}: cannot decode \S+clip\.mp4 here; .*leave the option"):
         open_video(clip, hwaccel=device)
+
+
+@pytest.mark.skipif(not hwdevices_available(), reason="this FFmpeg knows no devices")
+def test_a_codec_that_no_device_decodes(tmp_path: Path) -> None:
+    kind = hwdevices_available()[0]
+    path = write_clip(tmp_path / "clip.avi", codec="ffvhuff")
+    with pytest.raises(DeviceError, match=rf"^--hwaccel {kind}: cannot decode \S+clip\.avi here"):
+        open_video(path, hwaccel=kind)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")

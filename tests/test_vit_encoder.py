@@ -223,7 +223,7 @@ class TestExactPadding:
     ) -> None:
         as_made, ready = encoders
         picture = torch.randint(256, (*size, 3), dtype=torch.uint8)
-        pixels = to_input(picture)
+        pixels = to_input(picture[None])
         with torch.no_grad():
             square = as_made(F.pad(pixels, (0, 1024 - pixels.shape[3], 0, 1024 - pixels.shape[2])))
         rows, columns = (side // 16 for side in pixels.shape[2:])

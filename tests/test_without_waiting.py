@@ -77,10 +77,10 @@ def test_the_check_sees_what_it_is_for() -> None:
 
 
 def test_encoding(sam: Sam) -> None:
-    picture = torch.from_numpy(IMAGE).to(META)
-    sam.encode.encode(picture)  # at first tables are made of its shape
+    pictures = torch.from_numpy(np.stack([IMAGE, IMAGE])).to(META)
+    sam.encode.encode(pictures)  # at first tables are made of its shape
     with nothing_from_the_cpu():
-        assert sam.encode.encode(picture).shape == (1, 256, 36, 64)
+        assert sam.encode.encode(pictures).shape == (2, 256, 36, 64)
 
 
 def test_the_default_method(sam: Sam) -> None:

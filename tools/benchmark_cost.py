@@ -24,7 +24,7 @@ from make_demo_clip import write_clip
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from persam_video.cli.common import add_model_options, load_model, positive
+from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import InputError
 from persam_video.frame import FrameResult
 from persam_video.masks.first_frame import load_first_masks
@@ -49,13 +49,14 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolutions", choices=tuple(SIZES), nargs="+", default=list(SIZES), help="default: 480p to 4K"
     )
-    parser.add_argument("--frames", metavar="N", type=positive, default=20, help="of each clip; default: 20")
+    parser.add_argument("--frames", metavar="N", type=positive, help="of each clip; default: 20, on a GPU 150")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw both as a picture (.svg, .png): matplotlib")
     _add_model_options(parser)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
+    add_batch_option(parser)
     parser.add_argument("--random-weights", action="store_true", help="of the model, instead of a checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no bars")
 
@@ -75,26 +76,28 @@ def _load(options: argparse.Namespace) -> Sam:
         exact_padding=options.exact_padding,
         compiled=options.compile,
         graphs=options.graphs,
+        batch=options.batch,
     )
 
 
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
     """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
     on a GPU also the share of the time in which it has nothing to do."""
-    fewest = _uncounted(choose_device(options.device)) + 2
-    if options.frames < fewest:
-        raise InputError(f"--frames {options.frames}: the first frames do not count; give {fewest} or more")
+    device = choose_device(options.device)
+    count, fewest = options.frames or _frames(device), _uncounted(device) + 2
+    if count < fewest:
+        raise InputError(f"--frames {count}: the first frames do not count; give {fewest} or more")
     sam = _load(options)
     scenes = {
         "objects": {
-            str(count): DemoScene(*SIZES["480p"], objects=count, frames=options.frames) for count in options.objects
+            str(objects): DemoScene(*SIZES["480p"], objects=objects, frames=count) for objects in options.objects
         },
         "resolutions": {
-            name: DemoScene(*SIZES[name], objects=_OBJECTS_WHERE_SIZES_VARY, frames=options.frames)
+            name: DemoScene(*SIZES[name], objects=_OBJECTS_WHERE_SIZES_VARY, frames=count)
             for name in options.resolutions
         },
     }
-    figures: dict[str, Any] = {"frames": options.frames, "objects": {}, "resolutions": {}}
+    figures: dict[str, Any] = {"frames": count, "objects": {}, "resolutions": {}}
     bar = tqdm(total=sum(map(len, scenes.values())), desc="clips", leave=False, disable=options.quiet)
     with bar, tempfile.TemporaryDirectory() as name:
         for kind, several in scenes.items():
@@ -132,7 +135,12 @@ def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
 
 def _uncounted(device: torch.device) -> int:
     """How many frames do not count: the first, in which objects are learned, and those until the work is recorded."""
-    return 1 if device.type == "cpu" else 5
+    return 1 if device.type == "cpu" else 12
+
+
+def _frames(device: torch.device) -> int:
+    """How many a clip has: enough that the few that are encoded ahead of the tracker do not matter."""
+    return 20 if device.type == "cpu" else 150
 
 
 class _Run:
@@ -164,12 +172,10 @@ class _Run:
 def busy_share(work: Iterable[object], device: ProfilerActivity) -> float:
     """The share of the time in which a kind of device is at work while ``work`` is iterated over, 0 to 1."""
     with profile(activities=[device]) as profiler:
-        started = time.perf_counter()
+        started = ended = time.perf_counter()
         for _ in work:
-            pass
-        if device == ProfilerActivity.CUDA:
-            torch.cuda.synchronize()
-        spent = time.perf_counter() - started
+            ended = time.perf_counter()  # not when all is written
+        spent = ended - started
     spans = sorted(
         (each.time_range.start, each.time_range.end)
         for each in profiler.events()

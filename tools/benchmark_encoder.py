@@ -23,11 +23,15 @@ from tqdm import tqdm
 
 from persam_video.cli.common import positive
 from persam_video.options import DEFAULT_MODEL, MODELS
-from persam_video.sam.inference_layers import PackedLinear
+from persam_video.sam.inference_layers import PackedLinear, is_packing_faster
 from persam_video.sam.models import build_network, choose_device, sam_from_network
 from persam_video.sam.preprocess import to_input
 
-_MATRIX = 2048
+_MATRIX = {"cpu": 2048, "cuda": 8192}
+_PRODUCTS = {"cpu": 1, "cuda": 20}
+"""At a time, so that starting them does not count."""
+_BATCH = 4
+_BATCHED = f", {_BATCH} at once"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,13 +48,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Every way once in each round, with random weights, which cost the same.
 
     Returns:
-        seconds, how long the first run of each took, how far its features are from those of fp32, and how many
+        seconds a frame, how long the first run of each took, how far its features are from those of fp32, and how many
         operations the encoder and the device's matrix products make.
     """
     device = choose_device(options.device)
     state = build_network(options.model).state_dict()
     image = DemoScene(objects=1, frames=1).render(0)[0]
-    pixels = to_input(torch.from_numpy(image).to(device))
+    pixels = to_input(torch.from_numpy(image)[None].to(device))
     rows, columns = (side // 16 for side in pixels.shape[2:])
 
     def build() -> Any:
@@ -58,9 +62,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         network.load_state_dict(state)
         return network
 
-    def ours(dtype: torch.dtype, **how: Any) -> Callable[[], Tensor]:
+    def ours(dtype: torch.dtype, frames: int = 1, **how: Any) -> Callable[[], Tensor]:
         sam = sam_from_network(build(), model=options.model, device=device, dtype=dtype, **how)
-        return lambda: sam.encode(image).tensor
+        return lambda: sam.encode.batch([image] * frames)[0].tensor
 
     plain = build().image_encoder.to(device).eval()
     square = F.pad(pixels, (0, plain.img_size - pixels.shape[3], 0, plain.img_size - pixels.shape[2]))
@@ -68,7 +72,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "as it comes, square": lambda: plain(square)[:, :, :rows, :columns],
         "fp32": ours(torch.float32),
         "fp32, square": ours(torch.float32, exact_padding=True),
+        f"fp32{_BATCHED}": ours(torch.float32, _BATCH),
         "bf16": ours(torch.bfloat16),
+        f"bf16{_BATCHED}": ours(torch.bfloat16, _BATCH),
         "fp32, 768 pixels": ours(torch.float32, size=768),
         "fp32, 512 pixels": ours(torch.float32, size=512),
     }
@@ -85,7 +91,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for name, way in ways.items():
             spent: dict[str, float] = {}
             _timed(way, device, spent, name)
-            seconds[name].append(spent[name])
+            seconds[name].append(spent[name] / (_BATCH if name.endswith(_BATCHED) else 1))
     counted = ours(torch.bfloat16)  # whose linear layers are torch's own: they and its attention are what is counted
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         counted()
@@ -111,7 +117,7 @@ def _timed(way: Callable[[], Tensor], device: torch.device, seconds: dict[str, f
     started = time.perf_counter()
     result = way().float()
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     seconds[name] = time.perf_counter() - started
     return result
 
@@ -130,14 +136,17 @@ def _onnx(network: nn.Module, pixels: Tensor) -> Callable[[], Tensor]:
 
 def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Multiplications and additions a second in the product of two large matrices: the best of ten."""
-    matrix = torch.randn(_MATRIX, _MATRIX, device=device).to(dtype)
-    linear = nn.Linear(_MATRIX, _MATRIX, bias=False, device=device, dtype=dtype)
+    kind = "cuda" if device.type == "cuda" else "cpu"
+    size, products = _MATRIX[kind], _PRODUCTS[kind]
+    matrix = torch.randn(size, size, device=device).to(dtype)
+    linear = nn.Linear(size, size, bias=False, device=device, dtype=dtype)
     # What is quickest on a CPU.
-    product = PackedLinear(linear) if device.type == "cpu" and dtype == torch.float32 else linear
+    packed = device.type == "cpu" and dtype == torch.float32 and is_packing_faster()
+    product = PackedLinear(linear) if packed else linear
     spent: dict[str, float] = {}
     for index in range(10):
-        _timed(lambda: product(matrix), device, spent, str(index))
-    return float(2 * _MATRIX**3 / min(spent.values()))
+        _timed(lambda: [product(matrix) for _ in range(products)][-1][:1], device, spent, str(index))
+    return 2 * products * size**3 / min(spent.values())
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -152,7 +161,7 @@ def show(figures: dict[str, Any]) -> None:
     print(f"{'':<22} {'a frame':>9} {'ratio':>7} {'of the floor':>13} {'first run':>10} {'difference':>11}")
     middle = {name: statistics.median(each) for name, each in figures["seconds"].items()}
     for name, spent in middle.items():
-        floor = operations / rates["bf16" if name == "bf16" else "fp32"]
+        floor = operations / rates["bf16" if name.startswith("bf16") else "fp32"]
         is_same = name in figures["difference"]
         share, difference = (f"{floor / spent:.0%}", f"{figures['difference'][name]:.1e}") if is_same else ("", "")
         print(

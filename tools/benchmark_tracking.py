@@ -18,7 +18,7 @@ from make_demo_clip import write_clip
 from plain_tracker import FIT_STEPS
 from tqdm import tqdm
 
-from persam_video.cli.common import add_model_options, load_model, positive
+from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import PersamError
 from persam_video.frame import Frame, ids_in
 from persam_video.persam.segmentation import PERSAM_F
@@ -35,6 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", metavar="N", type=positive, default=5, help="rounds; default: 5")
     parser.add_argument("--fit-steps", metavar="N", type=positive, default=FIT_STEPS, help=f"default: {FIT_STEPS}")
     add_model_options(parser)
+    add_batch_option(parser)
     parser.add_argument("--quiet", action="store_true", help="no bars")
 
 
@@ -94,7 +95,7 @@ def _plain_options(options: argparse.Namespace) -> list[str]:
 
 
 def _our_options(options: argparse.Namespace) -> list[str]:
-    names = ("method", "model", "checkpoint", "device", "precision", "size")
+    names = ("method", "model", "checkpoint", "device", "precision", "size", "batch")
     given = [(name, getattr(options, name)) for name in names]
     flags = [f"--{name.replace('_', '-')}" for name in ("exact_padding", "compile") if getattr(options, name)]
     flags += [] if options.graphs else ["--no-graphs"]

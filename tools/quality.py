@@ -139,17 +139,20 @@ class KeptFeatures:
         names = ("model", "checkpoint_sha256", "precision", "size", "exact_padding")
         self._what = json.dumps([settings[name] for name in names])
 
-    def __call__(self, picture: Picture) -> Features:
-        name = hashlib.sha256(f"{self._what} {picture.shape} ".encode() + picture.tobytes()).hexdigest()
+    def __call__(self, image: Picture) -> Features:
+        name = hashlib.sha256(f"{self._what} {image.shape} ".encode() + image.tobytes()).hexdigest()
         path = self._folder / f"{name}.npy"
         if path.exists():
             tensor = torch.from_numpy(np.load(path)).to(self._sam.device)
-            return Features(tensor, Geometry(picture.shape[0], picture.shape[1], self._sam.size))
-        features = self._sam.encode(picture)
+            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.size))
+        features = self._sam.encode(image)
         kept = io.BytesIO()
         np.save(kept, features.tensor.cpu().numpy())
         write_whole(path, kept.getvalue())
         return features
+
+    def batch(self, images: Sequence[Picture]) -> list[Features]:
+        return [self(image) for image in images]
 
 
 class Clip:

@@ -60,6 +60,13 @@ def add_model_options(
         action="store_false",
         help="on CUDA, start each of a frame's many kernels by itself, not all at once as recorded (CUDA graphs)",
     )
+    parser.set_defaults(batch=1)
+
+
+def add_batch_option(parser: argparse.ArgumentParser) -> None:
+    """What `load_model` needs to know besides where whole videos are tracked."""
+    what = "encode N frames at once, which on a GPU may be faster; default: %(default)s"
+    parser.add_argument("--batch", metavar="N", type=positive, default=1, help=what)
 
 
 def load_model(options: argparse.Namespace) -> Sam:
@@ -75,6 +82,7 @@ def load_model(options: argparse.Namespace) -> Sam:
         exact_padding=options.exact_padding,
         compiled=options.compile,
         graphs=options.graphs,
+        batch=options.batch,
         progress=not options.quiet,
     )
 

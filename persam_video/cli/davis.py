@@ -16,6 +16,7 @@ from persam_video.cli.common import (
     EXIT_DAMAGED,
     EXIT_INTERRUPTED,
     Parser,
+    add_batch_option,
     add_model_options,
     load_model,
     positive,
@@ -58,6 +59,7 @@ def _parser() -> Parser:
     tracking.add_argument("--out", metavar="DIR", type=Path, required=True, help="where masks, tables and run.json go")
     tracking.add_argument("--overwrite", action="store_true", help="replace masks of which run.json knows nothing")
     add_model_options(tracking)
+    add_batch_option(tracking)
     _add_scoring_options(tracking)
 
     scoring = commands.add_parser(

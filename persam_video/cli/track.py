@@ -18,6 +18,7 @@ from persam_video.cli.common import (
     EXIT_DAMAGED,
     EXIT_INTERRUPTED,
     Parser,
+    add_batch_option,
     add_model_options,
     frame_or_seconds,
     load_model,
@@ -65,6 +66,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_model_options(parser)
+    add_batch_option(parser)
     parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
     parser.add_argument("--end", metavar="END", type=frame_or_seconds, help="the frame before which to stop")
     parser.add_argument("--stride", metavar="N", type=int, default=1, help="take every Nth frame")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,8 +30,18 @@ class Features:
     geometry: Geometry
 
 
+class Encode(Protocol):
+    """What makes `Features` of pictures, RGB, uint8, H×W×3."""
+
+    def __call__(self, image: Image) -> Features:
+        """Encode one picture."""
+
+    def batch(self, images: Sequence[Image]) -> list[Features]:
+        """Encode several pictures of one size at once."""
+
+
 class ImageEncoder:
-    """A frozen encoder on its device, from a picture to `Features`.
+    """A frozen encoder on its device, from pictures to their `Features`.
 
     Args:
         network: `TinyVitEncoder` or `VitEncoder`.
@@ -60,22 +72,27 @@ class ImageEncoder:
         self._encode = Replay(self.encode, record)
 
     def __call__(self, image: Image) -> Features:
-        """Encode one picture, RGB, uint8, H×W×3."""
-        geometry = Geometry(image.shape[0], image.shape[1], self._size)
-        picture = torch.from_numpy(np.array(image, order="C"))
+        """Encode one picture."""
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[Image]) -> list[Features]:
+        """Encode several pictures of one size at once."""
+        geometry = Geometry(images[0].shape[0], images[0].shape[1], self._size)
+        pictures = torch.from_numpy(np.stack(images))
         if self._device.type == "cuda":
-            picture = picture.pin_memory()  # so that the copy is not waited for
-        return Features(self._encode(picture.to(self._device, non_blocking=True)), geometry)
+            pictures = pictures.pin_memory()  # so that the copy is not waited for
+        tensor = self._encode(pictures.to(self._device, non_blocking=True))
+        return [Features(tensor[i : i + 1], geometry) for i in range(len(images))]
 
     @torch.no_grad()
-    def encode(self, picture: Tensor) -> Tensor:
-        """The features' tensor of a picture that is on the device."""
-        pixels = to_input(picture, self._size)
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The features' tensor of pictures, B×H×W×3, that are on the device: B×256×rows×columns."""
+        pixels = to_input(pictures, self._size)
         if self._exact_padding:
             pixels = F.pad(pixels, (0, self._size - pixels.shape[3], 0, self._size - pixels.shape[2]))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_full = self._dtype == torch.float32
         with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):
             tensor: Tensor = self._network(pixels)
-        rows, columns = Geometry(picture.shape[0], picture.shape[1], self._size).grid(FEATURE_SIZE)
+        rows, columns = Geometry(pictures.shape[1], pictures.shape[2], self._size).grid(FEATURE_SIZE)
         return tensor[:, :, :rows, :columns].float()

@@ -15,10 +15,29 @@ class GeluInPlace(nn.Module):
         return result
 
 
+class ConvGelu(nn.Module):
+    """`torch.nn.Conv2d` and `torch.nn.GELU` on a CPU in float32, in one go by oneDNN: less memory is gone through.
+
+    Args:
+        conv: with its weights, which are shared.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What both do to float32, N×C×h×w."""
+        conv = self.conv
+        where = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, conv.weight, conv.bias, *where, "gelu", [], "none")
+        return result
+
+
 class PackedLinear(nn.Module):
     """`torch.nn.Linear` on a CPU in float32 by oneDNN, its weight packed once for the processor.
 
-    By itself torch leaves this to MKL, which is half as fast on processors that are not Intel's.
+    By itself torch leaves this to MKL, which is half as fast where a processor has AVX-512 and is not Intel's.
 
     Args:
         linear: with its weights, which must not change any more.
@@ -47,11 +66,19 @@ def write_over(network: nn.Module) -> None:
                 setattr(module, name, GeluInPlace())
 
 
+def is_packing_faster() -> bool:
+    """Whether `PackedLinear` is, on this processor: MKL is faster by some 5 % without AVX-512."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and has_onednn("_linear_pointwise")
+
+
+def has_onednn(operation: str) -> bool:
+    """Whether this torch has one of oneDNN's operations."""
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(available) and hasattr(torch.ops.mkldnn, operation)
+
+
 def pack_linears(network: nn.Module) -> None:
-    """Replace every linear layer of a network by `PackedLinear`, where this torch has what it needs."""
-    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not has_onednn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return
+    """Replace every linear layer of a network by `PackedLinear`."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Linear:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,18 @@ from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError, InputError
-from persam_video.frame import Image
 from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
 from persam_video.replay import Record, record_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
-from persam_video.sam.image_encoder import Features, ImageEncoder
-from persam_video.sam.inference_layers import keep_weights_as, pack_linears, write_over
+from persam_video.sam.image_encoder import Encode, ImageEncoder
+from persam_video.sam.inference_layers import (
+    has_onednn,
+    is_packing_faster,
+    keep_weights_as,
+    pack_linears,
+    write_over,
+)
 from persam_video.sam.mask_decoder import MaskDecoder
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.prompt_encoder import PromptEncoder
@@ -48,17 +53,19 @@ class Sam:
         size: what the longer side of every frame becomes before it is encoded, in pixels.
         exact_padding: whether frames are padded to a square before they are encoded.
         record: how work is recorded that is the same for every frame (`Replay`), or None.
+        batch: how many frames of a video are encoded at once.
     """
 
     model: str
     device: torch.device
     dtype: torch.dtype
-    encode: Callable[[Image], Features]
+    encode: Encode
     decode: MaskDecoder
     checkpoint: Path | None = None
     size: int = INPUT_SIZE
     exact_padding: bool = False
     record: Record | None = None
+    batch: int = 1
 
 
 def load_sam(
@@ -71,6 +78,7 @@ def load_sam(
     exact_padding: bool = False,
     compiled: bool = False,
     graphs: bool = True,
+    batch: int = 1,
     progress: bool = True,
 ) -> Sam:
     """A model with its weights on a device.
@@ -88,6 +96,7 @@ def load_sam(
         compiled: put the image encoder through `torch.compile`: the first frame then takes up to minutes. On a CPU it
             is slower than without (`tools/benchmark.py encoder --compile`).
         graphs: on CUDA, record what is done with a frame once and play it for the next ones (CUDA graphs).
+        batch: how many frames of a video to encode at once, which on a GPU may be faster.
         progress: show a bar on stderr while downloading.
     Raises:
         InputError: no such model or size.
@@ -112,6 +121,7 @@ def load_sam(
         exact_padding=exact_padding,
         compiled=compiled,
         graphs=graphs,
+        batch=batch,
         checkpoint=path,
     )
 
@@ -126,6 +136,7 @@ def sam_from_network(
     exact_padding: bool = False,
     compiled: bool = False,
     graphs: bool = True,
+    batch: int = 1,
     checkpoint: Path | None = None,
 ) -> Sam:
     """A network with its weights, frozen, made ready for inference and moved to its device; it is changed in place.
@@ -135,6 +146,7 @@ def sam_from_network(
         exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
         compiled: put the image encoder through `torch.compile`.
         graphs: on CUDA, record what is done with a frame once and play it for the next ones.
+        batch: how many frames of a video to encode at once.
     """
     network.eval().requires_grad_(False)
     write_over(network)
@@ -146,10 +158,14 @@ def sam_from_network(
         keep_weights_as(network.image_encoder, dtype)
     network.to(device, memory_format=torch.channels_last)
     if device.type == "cpu":
-        pack_linears(network.prompt_encoder)
-        pack_linears(network.mask_decoder)
-        if dtype == torch.float32 and not compiled:
-            pack_linears(network.image_encoder)
+        in_full = dtype == torch.float32 and not compiled
+        if is_packing_faster():
+            pack_linears(network.prompt_encoder)
+            pack_linears(network.mask_decoder)
+            if in_full:
+                pack_linears(network.image_encoder)
+        if in_full and isinstance(network.image_encoder, TinyVitEncoder) and has_onednn("_convolution_pointwise"):
+            network.image_encoder.fuse_gelus()
     record = partial(record_cuda_graph, device) if graphs and device.type == "cuda" else None
     encoder: Any = torch.compile(network.image_encoder) if compiled else network.image_encoder
     return Sam(
@@ -162,6 +178,7 @@ def sam_from_network(
         size=size,
         exact_padding=exact_padding,
         record=record,
+        batch=batch,
     )
 
 

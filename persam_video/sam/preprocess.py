@@ -53,20 +53,20 @@ class Geometry:
         return max(1, int(self.height * scale + 0.5)), max(1, int(self.width * scale + 0.5))
 
 
-def to_input(image: Tensor, side: int = INPUT_SIZE) -> Tensor:
-    """A picture as SAM's encoder wants it.
+def to_input(images: Tensor, side: int = INPUT_SIZE) -> Tensor:
+    """Pictures as SAM's encoder wants them.
 
     Args:
-        image: RGB, uint8, H×W×3, on any device.
+        images: RGB, uint8, B×H×W×3, on any device.
         side: of `Geometry`.
     Returns:
-        float32, 1×3×h×w with the rows and columns of the input's grid (`Geometry.grid`), normalised, zero where the
+        float32, B×3×h×w with the rows and columns of the input's grid (`Geometry.grid`), normalised, zero where the
         frame does not reach.
     """
-    geometry = Geometry(image.shape[0], image.shape[1], side)
+    geometry = Geometry(images.shape[1], images.shape[2], side)
     height, width = geometry.input_size()
     rows, columns = geometry.grid(INPUT_SIZE)
-    pixels = image.permute(2, 0, 1)[None].float()
+    pixels = images.permute(0, 3, 1, 2).float()
     pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
     for channel, mean, std in zip(pixels.unbind(1), PIXEL_MEAN, PIXEL_STD, strict=True):
         channel.sub_(mean).div_(std)  # as numbers: a tensor of them would have to be copied to the device first

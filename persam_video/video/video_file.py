@@ -48,6 +48,10 @@ class VideoFile:
             self._container.close()
             raise
         stream = self._stream
+        self._hwaccel = hwaccel
+        if hwaccel is not None and not stream.codec_context.is_hwaccel:  # PyAV says nothing of it
+            self._container.close()
+            raise _no_decoder(path, hwaccel)
         self.time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
         self.frame_rate = as_fraction(stream.average_rate) or as_fraction(stream.guessed_rate)
         self.total = self._frame_count()
@@ -84,6 +88,8 @@ class VideoFile:
                     yield Frame(index=index, image=image, name=f"{index:05d}", pts=pts, time_base=self.time_base)
                 self.count = index + 1
         except (_BrokenError, av.FFmpegError) as error:
+            if self._hwaccel is not None and self.count == 0:
+                raise _no_decoder(self.path, self._hwaccel) from error
             reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
             raise DamagedVideoError(
                 f"{self.path}: damaged at frame {self.count} ({reason}); "
@@ -107,7 +113,8 @@ class VideoFile:
 
     def _decoded_frames(self) -> Iterator[av.VideoFrame]:
         count = 0
-        for frame in self._decode("AUTO"):
+        # Each thread of a device's decoder would take some of its few surfaces.
+        for frame in self._decode("AUTO" if self._hwaccel is None else "NONE"):
             count += 1
             yield frame
         if self._tail_is_missing:
@@ -246,16 +253,22 @@ def _open(path: Path, hwaccel: str | None = None) -> InputContainer:
     if hwaccel is None:
         return container
     container.close()
+    if hwaccel not in hwdevices_available():
+        raise _no_decoder(path, hwaccel)
     try:
         return av.open(
             url, mode="r", container_options=options, hwaccel=HWAccel(hwaccel, allow_software_fallback=False)
         )
     except (av.FFmpegError, RuntimeError, ValueError) as error:
-        kinds = ", ".join(hwdevices_available()) or "none"
-        raise DeviceError(
-            f"--hwaccel {hwaccel}: cannot decode {path} here; FFmpeg was built with {kinds}, which need the hardware "
-            "and its driver; leave the option out to decode on the processor"
-        ) from error
+        raise _no_decoder(path, hwaccel) from error
+
+
+def _no_decoder(path: Path, hwaccel: str) -> DeviceError:
+    kinds = ", ".join(hwdevices_available()) or "none"
+    return DeviceError(
+        f"--hwaccel {hwaccel}: cannot decode {path} here; FFmpeg was built with {kinds}, which need the hardware, its "
+        "driver and a codec it knows; leave the option out to decode on the processor"
+    )
 
 
 def main_video_stream(container: InputContainer) -> VideoStream | None:
