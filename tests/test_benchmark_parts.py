@@ -50,20 +50,20 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "cost.png"
-    limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "3"]
+    limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "6"]
     figures = figures_of(tmp_path, "cost", *limits, "--plot", str(plot))
     assert list(figures["objects"]) == ["1", "3"]
     assert list(figures["resolutions"]) == ["480p", "720p"]
     for each in (*figures["objects"].values(), *figures["resolutions"].values()):
         assert each["whole"] > 0
-        assert each["encode"] + each["track"] < 2 * each["whole"]
+        assert each["encode"] + each["track"] < 4 * each["whole"]  # two frames may be encoded while one is tracked
         assert each["write"] > 0
     assert Image.open(plot).size[0] > 600
     assert "720p" in capsys.readouterr().out
 
 
 def test_random_weights_need_no_checkpoint(tmp_path: Path) -> None:
-    options = ["--model", "vit_b", "--random-weights", "--size", "512", "--frames", "3"]
+    options = ["--model", "vit_b", "--random-weights", "--size", "512", "--frames", "6"]
     figures = figures_of(tmp_path, "cost", *options, "--objects", "1", "--resolutions", "480p")
     assert figures["objects"]["1"]["encode"] > 0
 

@@ -134,8 +134,9 @@ def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
 
 
 def _uncounted(device: torch.device) -> int:
-    """How many frames do not count: the first, in which objects are learned, and those until the work is recorded."""
-    return 1 if device.type == "cpu" else 12
+    """How many frames do not count: the first, in which objects are learned, those that are encoded meanwhile, and on a
+    GPU those until the work is recorded."""
+    return 3 if device.type == "cpu" else 12
 
 
 def _frames(device: torch.device) -> int:
