@@ -1,13 +1,16 @@
-"""The C library's heap: whether freed memory is kept for what comes next."""
+"""Memory that is free: whether the C library keeps it for what comes next, and how often Python looks for it."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import platform
 from functools import lru_cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 1 << 30
+_SELDOM = 100_000
 
 
 def keep_freed_memory() -> None:
@@ -23,6 +26,18 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_ARENA_MAX, 1)  # other arenas are too small for large blocks
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1)
+
+
+@lru_cache(maxsize=1)
+def collect_seldom() -> None:
+    """Let Python look for cyclic garbage once in many thousand new objects, for the whole process.
+
+    By default it goes through everything again and again while torch's hundreds of thousands of objects are made, and
+    at the end once more, when nothing needs to be freed any more: more than a second in all. Tracking makes no such
+    garbage.
+    """
+    gc.set_threshold(_SELDOM)
+    atexit.register(gc.freeze)
 
 
 def give_back_memory() -> None:

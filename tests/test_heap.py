@@ -54,3 +54,25 @@ print(kept, resident().rss - before)
     kept, left = map(int, done.stdout.split())
     assert kept > 75e6
     assert left < 20e6
+
+
+def test_garbage_is_looked_for_seldom_and_not_at_the_end() -> None:
+    program = """
+import atexit, gc
+from persam_video.heap import collect_seldom
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # what is registered later is done before
+phases = []
+gc.callbacks.append(lambda phase, info: phases.append(phase))
+{}
+kept = [[] for _ in range(50_000)]
+print(len(phases))
+"""
+
+    def said(call: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", program.format(call)], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    collections, frozen = said("")
+    assert int(collections) > 10
+    assert frozen == "False"
+    assert said("collect_seldom()") == ["0", "True"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
-from persam_video.heap import keep_freed_memory
+from persam_video.heap import collect_seldom, keep_freed_memory
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def run(program: str, main: Callable[[], int]) -> int:
         tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
 
     keep_freed_memory()
+    collect_seldom()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
