@@ -31,7 +31,7 @@ from persam_video.sam.models import (
 )
 from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
-from persam_video.sam.two_way_transformer import Guidance, _attend
+from persam_video.sam.two_way_transformer import Guidance, _to_image
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,10 @@ class TestEncode:
         other = load_sam("vit_t", device="cpu", progress=False)
         kinds = Counter(type(layer) for layer in cast(Any, other.encode)._network.modules())
         assert (kinds[PackedLinear] > 30) == faster
+        masks = Prompts(torch.rand(2, 1, 2) * 500, torch.ones(2, 1), masks=torch.randn(2, 144, 256) * 5)
+        features = sam.encode(picture)
+        expected = sam.decode(features, masks).logits
+        torch.testing.assert_close(other.decode(features, masks).logits, expected, atol=1e-3, rtol=1e-4)
         assert kinds[ConvGelu] == 1 + 2 * 2 + 3 * 2
         torch.testing.assert_close(other.encode(picture).tensor, sam.encode(picture).tensor, atol=1e-4, rtol=0)
 
@@ -252,9 +256,9 @@ class TestGuidedDecode:
     def test_the_attention_is_that_of_equation_8(self, sam: Sam) -> None:
         """softmax(softmax(q k) + bias) v, worked out by hand for one layer."""
         attention = sam.decode._transformer.final_attn_token_to_image
-        q, k, bias = torch.randn(1, 3, 256), torch.randn(1, 5, 256), torch.rand(1, 1, 1, 5)
+        q, k, bias = torch.randn(1, 3, 256), torch.randn(1, 5, 256), torch.rand(1, 1, 5)
         with torch.no_grad():
-            ours = _attend(attention, q, k, k, bias)
+            ours = _to_image(attention, q, k, k, bias)
             expected = torch.zeros(1, 3, attention.internal_dim)
             heads = attention.internal_dim // attention.num_heads
             for head in range(attention.num_heads):
@@ -264,7 +268,7 @@ class TestGuidedDecode:
                     for project, each in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, k))
                 )
                 weights = (a @ b.transpose(1, 2) / heads**0.5).softmax(dim=-1)
-                expected[..., part] = (weights + bias[0]).softmax(dim=-1) @ c
+                expected[..., part] = (weights + bias).softmax(dim=-1) @ c
             torch.testing.assert_close(ours, attention.out_proj(expected), atol=1e-4, rtol=1e-4)
 
 

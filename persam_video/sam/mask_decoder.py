@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from persam_video.sam.image_encoder import Features
+from persam_video.sam.inference_layers import pack_linears
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
 from persam_video.sam.two_way_transformer import GuidedTransformer
+from persam_video.sam.upscaling import MaskUpscaling
 
 _MAX_BATCH = 32
 """Objects decoded at a time: each takes some 60 MB while it is decoded, and more than this is no faster."""
@@ -50,9 +52,18 @@ class MaskDecoder:
         self._prompt_encoder = prompt_encoder
         self._parts = mask_decoder
         self._transformer = GuidedTransformer(mask_decoder.transformer)
+        self._upscaling = MaskUpscaling(mask_decoder.output_upscaling)
         with torch.no_grad():
             self._position = prompt_encoder.places()
             self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
+
+    def pack_linears(self) -> None:
+        """Make it quicker for good on a CPU on which `PackedLinear` is; it can no longer be tuned. Attention between
+        tokens and image needs its matrices as they are."""
+        for layer in self._transformer.layers:
+            pack_linears(layer.self_attn)
+            pack_linears(layer.mlp)
+        pack_linears(self._upscaling)
 
     @torch.no_grad()
     def __call__(self, features: Features, prompts: Prompts) -> Decoded:
@@ -74,8 +85,7 @@ class MaskDecoder:
         tokens = torch.cat((self._tokens.expand(len(sparse), -1, -1), sparse), dim=1)
 
         tokens, places = self._transformer(image, position, tokens, prompts.guidance)
-        upscaled = self._parts.output_upscaling(places.transpose(1, 2).unflatten(2, (rows, columns)))
         networks = self._parts.output_hypernetworks_mlps
         weights = torch.stack([network(tokens[:, 1 + i]) for i, network in enumerate(networks)], dim=1)  # [N, 4, 32]
-        masks = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
+        masks = self._upscaling(places, weights, rows)
         return masks, self._parts.iou_prediction_head(tokens[:, 0])

@@ -157,11 +157,11 @@ def sam_from_network(
     if dtype != torch.float32:
         keep_weights_as(network.image_encoder, dtype)
     network.to(device, memory_format=torch.channels_last)
+    decoder = MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder)
     if device.type == "cpu":
         in_full = dtype == torch.float32 and not compiled
         if is_packing_faster():
-            pack_linears(network.prompt_encoder)
-            pack_linears(network.mask_decoder)
+            decoder.pack_linears()
             if in_full:
                 pack_linears(network.image_encoder)
         if in_full and isinstance(network.image_encoder, TinyVitEncoder) and has_onednn("_convolution_pointwise"):
@@ -173,7 +173,7 @@ def sam_from_network(
         device=device,
         dtype=dtype,
         encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding, record=record),
-        decode=MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder),
+        decode=decoder,
         checkpoint=checkpoint,
         size=size,
         exact_padding=exact_padding,
