@@ -12,10 +12,12 @@ import PIL.Image
 import pytest
 import torch
 from av.codec.hwaccel import hwdevices_available
+from av.video.reformatter import VideoReformatter
 from video_files import HEIGHT, WIDTH, assert_colours, marked_image, number_of, write_clip
 
 from persam_video.errors import DamagedVideoError, DeviceError, InputError, VideoError
 from persam_video.frame import Frame
+from persam_video.video.convert import RgbConverter
 from persam_video.video.reader import open_video
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "videos"
@@ -540,6 +542,19 @@ def test_a_codec_that_no_device_decodes(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.avi", codec="ffvhuff")
     with pytest.raises(DeviceError, match=rf"^--hwaccel {kind}: cannot decode \S+clip\.avi here"):
         open_video(path, hwaccel=kind)
+
+
+@pytest.mark.parametrize("colour_range", [1, 2])
+@pytest.mark.parametrize("colour_space", [1, 5])
+def test_what_hardware_decodes_to_has_the_same_pixels(colour_range: int, colour_space: int) -> None:
+    frames = [av.VideoFrame(64, 48, "yuv420p")]
+    for plane in frames[0].planes:
+        plane.update(np.random.default_rng(0).integers(16, 235, plane.buffer_size, np.uint8).tobytes())
+    frames.append(VideoReformatter().reformat(frames[0], format="nv12"))
+    for frame in frames:
+        frame.color_range, frame.colorspace = colour_range, colour_space
+    assert [frame.format.name for frame in frames] == ["yuv420p", "nv12"]
+    np.testing.assert_array_equal(*(RgbConverter().convert(frame) for frame in frames))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")

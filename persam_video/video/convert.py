@@ -31,6 +31,8 @@ _MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+_PLANAR = {"nv12": "yuv420p", "nv16": "yuv422p", "p010le": "yuv420p10le"}
+"""By what hardware decodes to, the same pixels as the processor's: the converter makes other colours of the former."""
 _LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
 
@@ -39,6 +41,7 @@ class RgbConverter:
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()  # one for all: each has its own tables
+        self._planar = VideoReformatter()
         self._stored_size: tuple[int, int] | None = None
 
     def convert(self, frame: av.VideoFrame) -> Image:
@@ -51,8 +54,9 @@ class RgbConverter:
             self._stored_size = (frame.width, frame.height)
         width, height = self._stored_size  # a stream that changes its size is scaled, as players do
         untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+        planar = _PLANAR.get(frame.format.name)
         rgb = self._reformatter.reformat(
-            frame,
+            frame if planar is None else self._planar.reformat(frame, format=planar, threads=1),
             width=width,
             height=height,
             format="rgb24",
