@@ -48,8 +48,8 @@ def _as_linear(layer: nn.ConvTranspose2d) -> nn.Linear:
     place after another of the kernel, row by row."""
     channels, outputs, height, width = layer.weight.shape
     weight = layer.weight.detach().permute(2, 3, 1, 0).reshape(-1, channels)
-    linear = nn.Linear(channels, height * width * outputs, device=weight.device, dtype=weight.dtype)
+    linear = nn.Linear(channels, height * width * outputs, device="meta")  # no random weights first
     assert layer.bias is not None
-    linear.weight.data.copy_(weight)
-    linear.bias.data.copy_(layer.bias.detach().repeat(height * width))
-    return linear.requires_grad_(False)
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.bias = nn.Parameter(layer.bias.detach().repeat(height * width), requires_grad=False)
+    return linear
