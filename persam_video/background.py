@@ -105,6 +105,7 @@ class WriteBehind(Generic[T]):
         self._finish = finish
         self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()
+        self._is_abandoned = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="write behind", daemon=True)
         self._thread.start()
@@ -121,11 +122,18 @@ class WriteBehind(Generic[T]):
         if self._error is not None:
             raise self._error
 
+    def abandon(self) -> None:
+        """End without finishing; what went wrong is not raised."""
+        self._is_abandoned = True
+        _offer(self._waiting, _End(), self._stop)
+        self._thread.join()
+
     def _work(self) -> None:
         try:
             while not isinstance(item := self._waiting.get(), _End):
                 self._write(item)
-            self._finish()
+            if not self._is_abandoned:
+                self._finish()
         except BaseException as error:
             self._error = error
         self._stop.set()

@@ -1,12 +1,13 @@
-"""What becomes of the results: mask files and an overlaid video, each written in a thread of its own."""
+"""What becomes of the results: mask files and an overlaid video, each prepared in one thread and written in another."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from persam_video.masks.writers import MaskWriter
 from persam_video.video.reader import VideoInfo
 from persam_video.video.writer import VideoWriter
 
+T = TypeVar("T")
+
 _DEPTH = 4
+_PREPARED = 1
 
 
 class Output(Protocol):
@@ -26,8 +30,8 @@ class Output(Protocol):
 
     path: Path
 
-    def write(self, result: FrameResult) -> None:
-        """Add one frame."""
+    def prepare(self, result: FrameResult) -> Callable[[], None]:
+        """What adds one frame: it is called in another thread, in the frames' order."""
 
     def close(self) -> None:
         """Finish: only now, or file by file as they are whole, is there anything under the final name."""
@@ -50,9 +54,9 @@ class MaskOutput:
         self.close = self._writer.close
         self.discard = self._writer.close  # every mask is whole
 
-    def write(self, result: FrameResult) -> None:
+    def prepare(self, result: FrameResult) -> Callable[[], None]:
         label_map = np.where(result.label_map, 255, 0).astype(np.uint8) if self._binary else result.label_map
-        self._writer.write(result.frame.name, label_map)
+        return partial(self._writer.write, result.frame.name, label_map)
 
 
 class OverlayOutput:
@@ -72,10 +76,10 @@ class OverlayOutput:
         self.close = self._writer.close
         self.discard = self._writer.discard
 
-    def write(self, result: FrameResult) -> None:
+    def prepare(self, result: FrameResult) -> Callable[[], None]:
         frame = result.frame
         picture = draw_overlay(frame.image, result.label_map, object_ids=result.object_ids)
-        self._writer.write(picture, frame.index if frame.pts is None else frame.pts)
+        return partial(self._writer.write, picture, frame.index if frame.pts is None else frame.pts)
 
 
 class OutputThreads:
@@ -117,15 +121,26 @@ class OutputThreads:
 
 
 class _OutputThread:
-    def __init__(self, output: Output) -> None:
-        self.seconds = 0.0
-        self.queue = WriteBehind(self._write, output.close, _DEPTH)
-        self._output = output
+    """Two of them: while one frame is written, the next is prepared."""
 
-    def _write(self, result: FrameResult) -> None:
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._seconds = {"prepare": 0.0, "write": 0.0}
+        self._writing = WriteBehind(partial(self._timed, "write"), output.close, _PREPARED)
+        self.queue = WriteBehind(self._prepare, self._writing.close, _DEPTH)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self._seconds.values())
+
+    def _prepare(self, result: FrameResult) -> None:
+        self._writing.put(self._timed("prepare", partial(self._output.prepare, result)))
+
+    def _timed(self, what: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()
-        self._output.write(result)
-        self.seconds += time.perf_counter() - started
+        done = work()
+        self._seconds[what] += time.perf_counter() - started
+        return done
 
     def finish(self) -> Exception | None:
         """Write what waits and finish the output; what went wrong, if that cannot be done."""
@@ -135,6 +150,7 @@ class _OutputThread:
             except KeyboardInterrupt:  # the thread does not see it, and needs but a moment
                 continue
             except Exception as error:
+                self._writing.abandon()
                 self._output.discard()
                 return error
             return None

@@ -207,3 +207,11 @@ class TestWriteBehind:
         behind.close()
         behind.close()
         assert written == [1, -1]
+
+    def test_what_is_abandoned_is_not_finished(self) -> None:
+        written: list[int] = []
+        behind = WriteBehind(written.append, lambda: written.append(-1), 2)
+        behind.put(1)
+        behind.abandon()
+        assert written == [1]
+        assert not behind._thread.is_alive()

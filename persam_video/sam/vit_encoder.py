@@ -30,7 +30,7 @@ class VitEncoder(nn.Module):
         self.img_size: int = encoder.img_size
         self.patch_embed = encoder.patch_embed
         self.pos_embed: Tensor = encoder.pos_embed
-        self.blocks = nn.Sequential(*map(_Block, encoder.blocks))
+        self.blocks: Any = nn.ModuleList(map(_Block, encoder.blocks))
         self.neck = encoder.neck
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,8 +43,19 @@ class VitEncoder(nn.Module):
         """
         x = self.patch_embed(x)  # [B, h/16, w/16, C]
         x = x + self.pos_embed[:, : x.shape[1], : x.shape[2]]
-        features: Tensor = self.neck(self.blocks(x).permute(0, 3, 1, 2))
+        kind = x.device.type
+        is_mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_mixed else x.dtype
+        for block in self.blocks:
+            x = block(x, block.attn.tables(x.shape[1], x.shape[2], dtype))
+        features: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return features
+
+    def compile_blocks(self) -> None:
+        """Put the blocks through `torch.compile`: once for all that are alike, which takes seconds instead of a minute
+        for the whole."""
+        for block in self.blocks:
+            block.compile(dynamic=False)
 
 
 class _Block(nn.Module):
@@ -55,8 +66,8 @@ class _Block(nn.Module):
         self.norm2 = block.norm2
         self.mlp = block.mlp
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, tables: _Tables) -> Tensor:
+        x = x + self.attn(self.norm1(x), tables)
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
 
@@ -96,8 +107,8 @@ class _Attention(nn.Module):
         self.window = window
         self._kept: OrderedDict[tuple[int, int, torch.dtype, torch.device], _Tables] = OrderedDict()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Float B×h×w×C to the same."""
+    def forward(self, x: Tensor, tables: _Tables) -> Tensor:
+        """Float B×h×w×C to the same, with the `tables` for h×w and what the layer computes in."""
         batch, height, width, _ = x.shape
         size = self.rel_pos_h.shape[1]
         rows, columns = (self.window, self.window) if self.window else (height, width)
@@ -112,7 +123,6 @@ class _Attention(nn.Module):
         # [B, down, across, heads, rows, columns, size] each
         q, k, v = qkv.view(batch, down, rows, across, columns, 3, -1, size).permute(5, 0, 1, 3, 6, 2, 4, 7)
 
-        tables = self._tables(rows, columns, q)
         for_rows = torch.einsum("...ijc,ick->...ijk", q, tables.by_row)
         for_columns = torch.einsum("...ijc,jck->...ijk", q, tables.by_column)
         one_hots = tables.one_hots.view(rows, columns, -1).expand(*k.shape[:-1], -1)
@@ -127,19 +137,22 @@ class _Attention(nn.Module):
         projected: Tensor = self.proj(out)
         return projected
 
-    def _tables(self, rows: int, columns: int, like: Tensor) -> _Tables:
-        key = (rows, columns, like.dtype, like.device)
+    def tables(self, height: int, width: int, dtype: torch.dtype) -> _Tables:
+        """What is needed for a grid; it is kept."""
+        rows, columns = (self.window, self.window) if self.window else (height, width)
+        key = (rows, columns, dtype, self.rel_pos_h.device)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
+        device = self.rel_pos_h.device
         size = self.rel_pos_h.shape[1]
         pad = -(size + rows + columns) % 8  # flash attention wants a head of a multiple of 8
         token = torch.arange(rows * columns)
         one_hots = torch.cat((F.one_hot(token // columns, rows), F.one_hot(token % columns, columns)), dim=1)
         tables = _Tables(
-            by_row=_offsets(self.rel_pos_h, rows).to(like),
-            by_column=F.pad(_offsets(self.rel_pos_w, columns), (0, pad)).to(like),
-            one_hots=F.pad(one_hots, (0, pad)).to(like),
+            by_row=_offsets(self.rel_pos_h, rows).to(dtype),
+            by_column=F.pad(_offsets(self.rel_pos_w, columns), (0, pad)).to(dtype),
+            one_hots=F.pad(one_hots, (0, pad)).to(device, dtype),
         )
         self._kept[key] = tables
         if len(self._kept) > _GRIDS_KEPT:
