@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,9 +48,23 @@ def label_map_of(logits: Tensor, geometry: Geometry, object_ids: Sequence[int]) 
         geometry: the frame's size.
         object_ids: of the N objects.
     """
+    return named(owners_of(logits, geometry).cpu(), object_ids)
+
+
+def owners_of(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Which object each pixel of a frame belongs to, uint8, H×W: 0 = background, 1, 2, … = the objects.
+
+    Args: as for `label_map_of`.
+    """
     owners = compose(to_frame(part, geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
-    label_map: LabelMap = np.array([0, *object_ids], dtype=np.uint8)[owners.to(torch.uint8).cpu().numpy()]
-    return label_map
+    return owners.to(torch.uint8)
+
+
+def named(owners: Tensor, object_ids: Sequence[int]) -> LabelMap:
+    """The label map by the objects' ids of what `owners_of` says, on the CPU."""
+    ids = np.zeros(256, np.uint8)
+    ids[1 : 1 + len(object_ids)] = object_ids
+    return np.asarray(cv2.LUT(owners.numpy(), ids), np.uint8)
 
 
 def owned(logits: Tensor) -> Tensor:

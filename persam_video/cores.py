@@ -1,40 +1,67 @@
-"""How a processor's cores are shared: all of them work on one frame, or each on its own."""
+"""How a processor's cores are shared: all of them work on one frame, or each on its own.
+
+Beside a GPU each thread of the pipeline takes one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import cv2
 import torch
 
 _FEW_CORES = 3
 _MANY_OBJECTS = 16
+_ON_CORES = ("cpu",)
+"""Devices whose work takes the cores that everything else needs."""
 
 
 class Cores:
-    """The cores that torch uses, for a video with so many objects.
+    """The cores that torch and OpenCV use, for a video with so many objects.
 
     A core that has a frame to itself waits for no other, so that a few cores do more frames a second where each does
     its own. With many cores, or so many objects that a frame is sooner encoded than tracked, the one core that tracks
     would be waited for: there all work on one frame.
 
+    Beside a GPU many threads do little each: where all of them take all cores, they are in each other's way.
+
     Args:
         objects: how many are tracked.
+        device: where the model computes.
     """
 
-    def __init__(self, objects: int) -> None:
+    def __init__(self, objects: int, device: torch.device) -> None:
         self._all = torch.get_num_threads()
-        self.frames = self._all if self._all <= _FEW_CORES and objects <= _MANY_OBJECTS else 1
-        """How many frames are encoded at once while another is tracked; 1: each step takes all cores in turn."""
+        self.take_frames = device.type in _ON_CORES
+        """Whether the model computes on them."""
+        is_shared = self.take_frames and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
+        self.frames = self._all if is_shared else 1
+        """How many frames are encoded at once while another is tracked; 1: one after another."""
+        self._one_each = self.frames > 1 or not self.take_frames
 
     @contextmanager
     def share(self) -> Generator[None, None, None]:
-        """What torch does in this thread meanwhile takes one core, where several frames are worked on at once."""
-        if self.frames == 1:
+        """What torch does in this thread meanwhile takes one core, where each is to have its own."""
+        if not self._one_each:
             yield
             return
+        torch.get_num_threads()  # at first a thread takes the number of all, even where it has set its own before
         torch.set_num_threads(1)  # of this thread, and of those that begin while it is so
         try:
             yield
         finally:
             torch.set_num_threads(self._all)
+
+    @contextmanager
+    def opencv_shares(self) -> Generator[None, None, None]:
+        """Beside a GPU, what OpenCV does meanwhile, in any thread, takes one core each time."""
+        before = cv2.getNumThreads()
+        if self.take_frames:
+            yield
+            return
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from persam_video.ahead import StageSeconds
 from persam_video.davis.dataset import DavisDataset, DavisSequence
 from persam_video.errors import InputError, OutputError, PersamError
 from persam_video.frame import IGNORE_ID, Frame, LabelMap, ids_in
@@ -21,7 +22,7 @@ from persam_video.masks.first_frame import check_label_map
 from persam_video.masks.palette import read_palette_png
 from persam_video.options import DEFAULT_METHOD
 from persam_video.outputs import MaskOutput, OutputThreads
-from persam_video.pipeline import StageSeconds, track_frames
+from persam_video.pipeline import track_frames
 from persam_video.provenance import circumstances_of, files_sha256, settings_of
 from persam_video.run_file import RUN_FILE, read_run_file, write_run_file
 from persam_video.sam.models import Sam

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -103,7 +104,7 @@ class FrameResult:
     @classmethod
     def of(cls, frame: Frame, label_map: LabelMap, scores: Mapping[int, float]) -> FrameResult:
         """The result where ``scores`` are of all objects: those without a pixel are absent."""
-        areas = np.bincount(label_map.ravel(), minlength=256)
+        areas = np.ravel(cv2.calcHist([label_map], [0], None, [256], [0, 256]))
         visible = {i: bool(areas[i]) for i in scores}
         clamped = {i: min(max(score, 0.0), 1.0) if visible[i] else 0.0 for i, score in scores.items()}
         return cls(frame=frame, label_map=label_map, scores=clamped, visible=visible)

@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from persam_video.background import in_batches, read_ahead, work_ahead
+from persam_video.ahead import StageSeconds, encoded_ahead
+from persam_video.background import read_ahead
 from persam_video.cores import Cores
-from persam_video.frame import Frame, FrameResult, Image, LabelMap, ids_in
+from persam_video.frame import Frame, FrameResult, LabelMap, ids_in
 from persam_video.given import FirstMask, gather
 from persam_video.heap import give_back_memory
 from persam_video.masks.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
 from persam_video.prompted import first_label_map
-from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam, load_sam
 from persam_video.saved_targets import SavedTargets, load_targets, targets_writer
 from persam_video.tracker import Tracker, check_method, looking
 from persam_video.video.reader import VideoReader, open_video
 from persam_video.whole_file import check_writable
 
-_READ_AHEAD = 4
-_LOOKERS = 4
-"""Threads that look at the next frames; each sees some 40 a second at 480p."""
-_ENCODE_AHEAD = 2
+_BEGUN_AHEAD = 1
 _GIVE_BACK_EVERY = 20
-_ON_CORES = ("cpu",)
-"""Devices whose work takes the cores that everything else needs."""
-
-
-@dataclass
-class StageSeconds:
-    """How long each stage was at work: all frames' times added up, though stages, and on few cores the encoding of
-    several frames, overlap. What a GPU is still at work on counts for the stage that waits for it: tracking. What is
-    seen of frames ahead of tracking counts for none."""
-
-    read: float = 0.0
-    encode: float = 0.0
-    track: float = 0.0
 
 
 def track(
@@ -140,108 +123,36 @@ def track_frames(
         keep: is called with all targets whenever one was learned.
     """
     seconds = seconds if seconds is not None else StageSeconds()
+    objects = [] if label_map is None else ids_in(label_map)
+    cores = Cores(len(objects) + (0 if targets is None else len(targets.object_ids)), sam.device)
     tracker = None if targets is None else Tracker.from_targets(sam, targets)
     look = looking(method if targets is None else targets.method, sam)
-    objects = [] if label_map is None else ids_in(label_map)
-    cores = Cores(len(objects) + (0 if targets is None else len(targets.object_ids)))
-    with reader, closing(_encoded(reader, sam, look, seconds, cores)) as frames:
-        for number, (frame, features, cues) in enumerate(frames):
+
+    def begun() -> Generator[tuple[Callable[[], FrameResult], float], None, None]:
+        nonlocal tracker
+        result: Callable[[], FrameResult]
+        with reader, closing(encoded_ahead(reader, sam, look, seconds, cores)) as frames:
+            for number, (frame, features, cues) in enumerate(frames):
+                started = time.perf_counter()
+                given = later(frame) if number else label_map
+                with cores.share():
+                    if tracker is None:
+                        assert given is not None
+                        tracker = Tracker(sam, frame, given, method=method, features=features)
+                        result = partial(getattr, tracker, "first_result")
+                    else:
+                        result = tracker.start(frame, features=features, label_map=given, cues=cues)
+                if keep is not None and given is not None:
+                    keep(tracker.targets)
+                if number % _GIVE_BACK_EVERY == 0:
+                    give_back_memory()
+                yield result, time.perf_counter() - started
+
+    # A GPU goes on with the next frame while the result of one is made.
+    ahead = begun() if cores.take_frames else read_ahead(begun(), _BEGUN_AHEAD)
+    with cores.opencv_shares(), closing(ahead) as results:
+        for result, spent in results:
             started = time.perf_counter()
-            given = later(frame) if number else label_map
-            with cores.share():
-                if tracker is None:
-                    assert given is not None
-                    tracker = Tracker(sam, frame, given, method=method, features=features)
-                    result = tracker.first_result
-                else:
-                    result = tracker.step(frame, features=features, label_map=given, cues=cues)
-            if keep is not None and given is not None:
-                keep(tracker.targets)
-            if number % _GIVE_BACK_EVERY == 0:
-                give_back_memory()
-            seconds.track += time.perf_counter() - started
-            yield result
-
-
-_Look = Callable[[Image, Image | None], Any]
-_Encoded = tuple[Frame, Features, Any]
-
-
-def _encoded(
-    reader: VideoReader, sam: Sam, look: _Look | None, seconds: StageSeconds, cores: Cores
-) -> Generator[_Encoded, None, None]:
-    """Frames with their features, and what is seen of them where the next ones are looked at and encoded while the
-    caller is at work."""
-    frames = read_ahead(_timed(reader, seconds), _READ_AHEAD)
-    if sam.device.type not in _ON_CORES:
-        ahead = _encoded_in_turn(_looked_at(frames, look), sam, seconds)
-        return read_ahead(ahead, max(_ENCODE_AHEAD, sam.batch))
-    if cores.frames > 1:
-        return _encoded_at_once(frames, sam, look, seconds, cores)
-    return _encoded_in_turn(_looked_at(frames, None), sam, seconds)
-
-
-def _encoded_in_turn(
-    frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds
-) -> Generator[_Encoded, None, None]:
-    """Frames with what is seen of each, one batch after another."""
-    with closing(frames):
-        for batch in in_batches(frames, sam.batch):
-            encoded, spent = _encode(batch, sam)
-            seconds.encode += spent
-            yield from encoded
-
-
-def _encoded_at_once(
-    frames: Generator[Frame, None, None], sam: Sam, look: _Look | None, seconds: StageSeconds, cores: Cores
-) -> Generator[_Encoded, None, None]:
-    """Several batches of frames are looked at and encoded at once, each by one core."""
-
-    def work(batch: list[tuple[Frame, Image | None]]) -> tuple[list[_Encoded], float]:
-        with cores.share():
-            return _encode([(frame, look and look(frame.image, before)) for frame, before in batch], sam)
-
-    batches = in_batches(_with_the_one_before(frames), sam.batch)
-    with closing(frames), closing(work_ahead(work, batches, cores.frames)) as worked:
-        for _, (encoded, spent) in worked:
-            seconds.encode += spent
-            yield from encoded
-
-
-def _encode(batch: list[tuple[Frame, Any]], sam: Sam) -> tuple[list[_Encoded], float]:
-    """Encode frames with what is seen of each at once; and the seconds that it took."""
-    started = time.perf_counter()
-    features = sam.encode.batch([frame.image for frame, _ in batch])
-    encoded = [(frame, each, cues) for (frame, cues), each in zip(batch, features, strict=True)]
-    return encoded, time.perf_counter() - started
-
-
-def _looked_at(frames: Generator[Frame, None, None], look: _Look | None) -> Generator[tuple[Frame, Any], None, None]:
-    """Frames with what is seen of each ahead, if there is anything to see."""
-    if look is None:
-        with closing(frames):
-            yield from ((frame, None) for frame in frames)
-        return
-    pairs = _with_the_one_before(frames)
-    with closing(work_ahead(lambda pair: look(pair[0].image, pair[1]), pairs, _LOOKERS)) as seen:
-        yield from ((frame, cues) for (frame, _), cues in seen)
-
-
-def _with_the_one_before(frames: Generator[Frame, None, None]) -> Generator[tuple[Frame, Image | None], None, None]:
-    """Frames, each with the picture before it."""
-    before = None
-    with closing(frames):
-        for frame in frames:
-            yield frame, before
-            before = frame.image
-
-
-def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Generator[Frame, None, None]:
-    source = iter(frames)
-    while True:
-        started = time.perf_counter()
-        frame = next(source, None)
-        seconds.read += time.perf_counter() - started
-        if frame is None:
-            return
-        yield frame
+            made = result()
+            seconds.track += spent + time.perf_counter() - started
+            yield made

@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
+from persam_video.streams import Turns
 from persam_video.words import one_line
 
 P = ParamSpec("P")
@@ -40,7 +41,8 @@ class Replay(Generic[P, R]):
 
     Args:
         function: of tensors, or tuples and dataclasses of them, and of numbers, to the like. It must not change
-            anything, nor need any number of a tensor before it returns.
+            anything, nor need any number of a tensor before it returns. Tensors it was given must not change later:
+            what comes again is taken to be the same.
         record: `record_cuda_graph` on a device, or the like; None: nothing is recorded.
     """
 
@@ -49,6 +51,7 @@ class Replay(Generic[P, R]):
         self._record = record
         self._seen: tuple[Any, int] = (None, 0)  # the shapes that came last, and how often
         self._recording: _Recording | None = None
+        self._turns = Turns()
         self._lock = threading.Lock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,17 +69,18 @@ class Replay(Generic[P, R]):
         if times == _RECORDED_WHEN_SEEN:
             return self._start(record, *args, **kwargs)
         if times > _RECORDED_WHEN_SEEN and self._recording is not None:
-            return cast(R, self._recording.play(given))
+            return cast(R, self._play(self._recording, given))
         self._recording = None
         return self._function(*args, **kwargs)
 
     def _start(self, record: Record, *args: P.args, **kwargs: P.kwargs) -> R:
         """Record what the function does, and compare."""
         expected = self._function(*args, **kwargs)
+        given = (args, tuple(kwargs.items()))
         try:
             with _one_at_a_time:
-                recording = _Recording(self._function, (args, tuple(kwargs.items())), record)
-            problem = _difference(_tensors(recording.play((args, tuple(kwargs.items())))), _tensors(expected))
+                recording = _Recording(self._function, given, record)
+            problem = _difference(_tensors(self._play(recording, given)), _tensors(expected))
         except RuntimeError as error:
             problem = one_line(error)
         if problem is None:
@@ -85,6 +89,10 @@ class Replay(Generic[P, R]):
             self._record = None
             warnings.warn(f"CUDA graphs are not used, which may be slower: {problem}", stacklevel=2)
         return expected
+
+    def _play(self, recording: _Recording, given: Any) -> Any:
+        with self._turns.one(recording.device):
+            return recording.play(given)
 
 
 class _Recording:
@@ -95,12 +103,31 @@ class _Recording:
             self._inputs = [each.clone() for each in _tensors(given)]
             args, kwargs = _filled(given, iter(self._inputs))
             self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
+        self.device = self._inputs[0].device
+        self._given: list[Tensor | None] = [None] * len(self._inputs)  # the last time
+        places = {id(mine): place for place, mine in enumerate(self._inputs)}
+        self._handed_on = [places.get(id(each)) for each in _tensors(self._result)]
 
     def play(self, given: Any) -> Any:
-        for mine, theirs in zip(self._inputs, _tensors(given), strict=True):
-            mine.copy_(theirs)
+        """The function's result. What is given as it was the last time is not copied again, and what is handed on not
+        at all."""
+        theirs = _tensors(given)
+        news = zip(theirs, self._inputs, self._given, strict=True)
+        _copy([(each, mine) for each, mine, before in news if each is not before])
+        self._given = [*theirs]
         self._run()
-        return _filled(self._result, iter([each.clone() for each in _tensors(self._result)]))
+        made = [each for each, place in zip(_tensors(self._result), self._handed_on, strict=True) if place is None]
+        copies = [torch.empty_like(each) for each in made]
+        _copy([*zip(made, copies, strict=True)])
+        rest = iter(copies)
+        return _filled(self._result, iter([next(rest) if i is None else theirs[i] for i in self._handed_on]))
+
+
+def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Copy the first of each pair into the second; all of one type are started together."""
+    for dtype in {each.dtype for each, _ in pairs}:
+        some = [pair for pair in pairs if pair[0].dtype == dtype]
+        torch._foreach_copy_([target for _, target in some], [source for source, _ in some])
 
 
 def record_cuda_graph(device: torch.device, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from persam_video.appearance.cues import look_ahead
+from persam_video.appearance.motion import small_grey
 from persam_video.appearance.tracking import AppearanceTracking
-from persam_video.composition import label_map_of
+from persam_video.composition import named, owners_of
 from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.masks.first_frame import check_label_map
@@ -23,6 +25,7 @@ from persam_video.persam.tracking import PersamTracking
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.saved_targets import SavedTargets
+from persam_video.streams import fetch
 
 
 class Method(Protocol):
@@ -53,7 +56,7 @@ class Method(Protocol):
         """All objects in the next frame.
 
         Args:
-            cues: what `looking` says is to be seen of it, if that is at hand already.
+            cues: what is seen of it (`Look`), if that is at hand already.
         Returns:
             logits, float, N×rows×columns of the low-res grid, and scores, float, N, 0 to 1.
         """
@@ -64,14 +67,24 @@ _METHODS: dict[str, Callable[[Sam], Method]] = {
     "persam-f": partial(PersamTracking, recipe=PERSAM_F),
     "persam": partial(PersamTracking, recipe=PERSAM),
 }
-_LOOKS: dict[str, Callable[[Sam, Image, Image | None], Any]] = {"appearance": look_ahead}
-"""What the methods that see more of a frame than its features make of it, and of the frame before it."""
 
 
-def looking(method: str, sam: Sam) -> Callable[[Image, Image | None], Any] | None:
-    """What a method sees of every frame beside its features, by the frame before it, whatever it tracks: for
-    `Tracker.step`, where there is time for it ahead. None if that is nothing."""
-    return partial(_LOOKS[method], sam) if method in _LOOKS else None
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a method sees of frames beside their features, whatever it tracks: where there is time for it ahead.
+
+    Args:
+        glance: what is seen of a picture, RGB, uint8, H×W×3, by itself.
+        compare: the cues (`Tracker.start`) of a picture, of which that was seen, and that of the one before, or None.
+    """
+
+    glance: Callable[[Image], Any]
+    compare: Callable[[Image, Any, Any], Any]
+
+
+def looking(method: str, sam: Sam) -> Look | None:
+    """How a method looks at frames, or None if it sees nothing but their features."""
+    return Look(small_grey, partial(look_ahead, sam)) if method == "appearance" else None
 
 
 class Tracker:
@@ -154,12 +167,29 @@ class Tracker:
     ) -> FrameResult:
         """Find all objects in the next frame.
 
+        Args: as for `start`.
+        Raises:
+            FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
+        """
+        return self.start(frame, features=features, label_map=label_map, cues=cues)()
+
+    def start(
+        self,
+        frame: Frame | Image,
+        *,
+        features: Features | None = None,
+        label_map: npt.ArrayLike | None = None,
+        cues: Any = None,
+    ) -> Callable[[], FrameResult]:
+        """Begin to find all objects in the next frame. What is returned gives the result, for which a GPU is waited
+        then: the next frame may be begun before.
+
         Args:
             frame: a `Frame`, or a picture, RGB, uint8, H×W×3, of any size.
             features: the frame's features, if they are at hand already.
             label_map: masks in this frame, as in the first one. Objects that are new are followed from here on; those
                 that are tracked already are corrected: what was learned of them is replaced by what is given here.
-            cues: what `looking` makes of the frame, if it is at hand already.
+            cues: what is seen of the frame (`Look`), if it is at hand already.
         Raises:
             FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
         """
@@ -171,17 +201,29 @@ class Tracker:
         if features is None:
             features = self._sam.encode(frame.image)
         logits, scores = self._method.find(frame, features, cues)
-        found = label_map_of(logits, features.geometry, self.object_ids)
-        known = dict(zip(self.object_ids, scores.tolist(), strict=True))
-        if given is not None:
-            there = ids_in(given)
-            given_ids = [*(i for i in self.object_ids if i in there), *(i for i in there if i not in self.object_ids)]
-            found = np.where(np.isin(found, given_ids), 0, found)
-            found = np.where(np.isin(given, given_ids), given, found).astype(np.uint8)
-            known = {i: score for i, score in known.items() if i not in given_ids}
-            self._keep(known)
-            self._add(frame, features, given, given_ids)
-        return self._result(frame, found, known)
+        object_ids = self.object_ids
+        fetched = fetch(owners_of(logits, features.geometry), scores)
+
+        def result() -> FrameResult:
+            owners, qualities = fetched()
+            known = dict(zip(object_ids, qualities.tolist(), strict=True))
+            return FrameResult.of(frame, named(owners, object_ids), known)
+
+        if given is None:
+            return result
+        corrected = self._corrected(result(), features, given)
+        return lambda: corrected
+
+    def _corrected(self, found: FrameResult, features: Features, given: LabelMap) -> FrameResult:
+        """What was found in a frame, with what is given in it, which is learned."""
+        there = ids_in(given)
+        given_ids = [*(i for i in self.object_ids if i in there), *(i for i in there if i not in self.object_ids)]
+        label_map = np.where(np.isin(found.label_map, given_ids), 0, found.label_map)
+        label_map = np.where(np.isin(given, given_ids), given, label_map).astype(np.uint8)
+        known = {i: score for i, score in found.scores.items() if i not in given_ids}
+        self._keep(known)
+        self._add(found.frame, features, given, given_ids)
+        return self._result(found.frame, label_map, known)
 
     def _keep(self, object_ids: Collection[int]) -> None:
         places = [place for place, i in enumerate(self.object_ids) if i in object_ids]

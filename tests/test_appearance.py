@@ -29,7 +29,7 @@ from persam_video.sam.preprocess import Geometry
 
 
 def colours_of(image: np.ndarray, size: int = 256) -> Colours:
-    (colours,) = Colours.on_grids(image, Geometry(*image.shape[:2]), [size])
+    (colours,) = Colours.on_grids(torch.from_numpy(image), Geometry(*image.shape[:2]), [size])
     return colours
 
 
@@ -50,6 +50,15 @@ class TestCells:
         features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128))
         _, colours = describe_cells(features, colours_of(image, 64))
         torch.testing.assert_close(colours[100], torch.tensor([0, 0.5, 0, 0, 0.5, 0]))
+
+    @pytest.mark.parametrize("size", [(100, 301), (480, 854), (9, 40)])
+    def test_on_a_gpu_they_are_the_same(self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        by_opencv = colours_of(image)
+        monkeypatch.setattr("persam_video.appearance.cells._BY_OPENCV", ())
+        by_torch = colours_of(image)
+        torch.testing.assert_close(by_torch.mean, by_opencv.mean, atol=1e-5, rtol=0)
+        torch.testing.assert_close(by_torch.deviation, by_opencv.deviation, atol=1e-3, rtol=0)
 
     @pytest.mark.parametrize("size", [(100, 301), (301, 100), (816, 1920)])
     def test_a_frame_that_ends_within_a_cell(self, size: tuple[int, int]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import cv2
 import pytest
 import torch
 
 from persam_video.cores import Cores
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,7 @@ def in_a_thread() -> int:
 
 
 def test_few_cores_have_a_frame_each() -> None:
-    cores = Cores(5)
+    cores = Cores(5, CPU)
     assert cores.frames == 2
     with cores.share():
         assert torch.get_num_threads() == 1
@@ -36,13 +39,13 @@ def test_few_cores_have_a_frame_each() -> None:
 
 
 def test_it_is_undone_after_an_error() -> None:
-    with pytest.raises(ValueError, match="broken"), Cores(1).share():
+    with pytest.raises(ValueError, match="broken"), Cores(1, CPU).share():
         raise ValueError("broken")
     assert torch.get_num_threads() == 2
 
 
 def test_the_threads_of_others_have_all_cores_afterwards() -> None:
-    with Cores(1).share():
+    with Cores(1, CPU).share():
         pass
     assert in_a_thread() == 2
 
@@ -50,7 +53,24 @@ def test_the_threads_of_others_have_all_cores_afterwards() -> None:
 @pytest.mark.parametrize(("threads", "objects"), [(1, 1), (2, 17), (8, 1)])
 def test_one_core_many_cores_or_many_objects(threads: int, objects: int) -> None:
     torch.set_num_threads(threads)
-    cores = Cores(objects)
+    cores = Cores(objects, CPU)
     assert cores.frames == 1
     with cores.share():
         assert torch.get_num_threads() == threads
+
+
+def test_beside_a_gpu_each_thread_takes_one_core() -> None:
+    before = cv2.getNumThreads()
+    cores = Cores(1, GPU)
+    assert cores.frames == 1
+    assert not cores.take_frames
+    with cores.share(), cores.opencv_shares():
+        assert torch.get_num_threads() == cv2.getNumThreads() == 1
+    assert torch.get_num_threads() == 2
+    assert cv2.getNumThreads() == before
+
+
+def test_on_a_cpu_opencv_has_all_cores() -> None:
+    before = cv2.getNumThreads()
+    with Cores(1, CPU).opencv_shares():
+        assert cv2.getNumThreads() == before

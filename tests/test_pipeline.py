@@ -124,7 +124,7 @@ def _go(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = torch.get_num_threads()
     torch.set_num_threads(1 if way == "in turn" else 2)
     with monkeypatch.context() as patch:
-        patch.setattr("persam_video.pipeline._ON_CORES", () if way == "as on a GPU" else ("cpu",))
+        patch.setattr("persam_video.cores._ON_CORES", () if way == "as on a GPU" else ("cpu",))
         yield way
     torch.set_num_threads(before)
 
@@ -151,8 +151,8 @@ class TestEncodingAhead:
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=colours))) as results:
             next(results)
             time.sleep(0.5)
-            # Given out, waiting, and in hand; one more for the mirrored first frame.
-            assert 3 <= len(encoded) <= 1 + 2 + 1 + 1
+            # Given out, on a GPU two that are begun, waiting, in hand, and the mirrored first frame.
+            assert 3 <= len(encoded) <= 1 + 2 + 2 + 1 + 1
 
     def test_leaving_early_ends_all_threads_and_closes_the_video(
         self, clip: Path, colours: Sam, way_ahead: str
@@ -201,12 +201,12 @@ class TestBatches:
         assert sorted(several.together) == [1, 5, 5, 5]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("persam_video.pipeline._ON_CORES", ())
+        monkeypatch.setattr("persam_video.cores._ON_CORES", ())
         several = ColourSam(batch=3)
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
             next(results)
             time.sleep(0.5)
-            assert several.together == [3, 3]  # one given out, three waiting, and the rest in hand
+            assert several.together == [3, 3, 3]  # one given out, two begun, three waiting, and the rest in hand
 
 
 class TestMemory:
@@ -249,6 +249,25 @@ class TestOutputs:
         assert masks
         assert all(read_palette_png(mask).shape == (144, 256) for mask in masks)
         assert not [p for p in tmp_path.iterdir() if "partial" in p.name]
+
+    def test_what_cannot_be_drawn_is_removed_too(
+        self, clip: Path, tmp_path: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn = []
+
+        def broken(image: np.ndarray, *_: object, **__: object) -> np.ndarray:
+            drawn.append(1)
+            if len(drawn) == 4:
+                raise OutputError("overlay.mp4: cannot be drawn")
+            return image
+
+        monkeypatch.setattr("persam_video.outputs.draw_overlay", broken)
+        with open_video(clip) as reader:
+            outputs = [OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+        with pytest.raises(OutputError, match="cannot be drawn"), OutputThreads(outputs) as threads:
+            for result in track(clip, clip.with_name("ann.png"), sam=colours):
+                threads.put(result)
+        assert not [p for p in tmp_path.iterdir() if "overlay" in p.name]
 
     def test_interrupted_outputs_are_whole(self, clip: Path, tmp_path: Path, colours: Sam) -> None:
         with open_video(clip) as reader:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from demo_scene import DemoScene
@@ -17,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from persam_video import FrameResult, Sam, Tracker, load_sam
-from persam_video.appearance import residuals
+from persam_video import track as track_video
+from persam_video.appearance import cells, residuals
 from persam_video.replay import Replay, record_cuda_graph
 
 
@@ -175,6 +178,7 @@ def test_the_default_method_is_played_as_it_is(
     sam: Sam, demo_scene: DemoScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(residuals, "_COUNTING", ())  # as on a GPU
+    monkeypatch.setattr(cells, "_BY_OPENCV", ())
     plays = []
 
     def record_and_count(work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
@@ -217,3 +221,16 @@ def test_tracking_by_cuda_graphs_is_the_same_and_they_are_used(
         assert (one.label_map != other.label_map).mean() < 1e-2
         assert one.scores == pytest.approx(other.scores, abs=0.02)
     assert not [each for each in recwarn if "CUDA graphs" in str(each.message)]
+
+
+@needs_cuda
+def test_what_is_done_beside_the_tracking_is_the_same() -> None:
+    """Encoded in batches in a stream of its own, begun ahead of the results, and played."""
+    demo = Path(__file__).parents[1] / "demo"
+    sam = load_sam("vit_t", device="cuda", precision="fp32")
+    plain = load_sam("vit_t", device="cuda", precision="fp32", graphs=False)
+    assert sam.batch == 4
+    results = list(track_video(demo / "clip.mp4", demo / "first_mask.png", sam=sam))
+    tracker = Tracker(plain, results[0].frame, results[0].label_map)
+    alone = [tracker.step(result.frame).label_map for result in results[1:]]
+    assert np.mean([a.label_map != b for a, b in zip(results[1:], alone, strict=True)]) < 1e-3

@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from persam_video import Sam
-from persam_video.appearance.cells import Colours
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.appearance.memory import Memory
@@ -101,9 +100,9 @@ def test_the_default_method(sam: Sam) -> None:
         some(OBJECTS, 144, 256),
     )
     features = sam.encode(IMAGE)
-    colours, finer = Colours(*some(2, 3, 36, 64)), Colours(*some(2, 3, 144, 256))
+    pixels = torch.empty(480, 854, 3, dtype=torch.uint8, device=META)
     with nothing_from_the_cpu():
-        after, logits, scores = AppearanceTracking(sam).step(memory, features, colours, finer, some(2, 288, 512))
+        after, logits, scores = AppearanceTracking(sam).step(memory, features, pixels, some(2, 288, 512))
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
     assert after.found.shape == memory.found.shape
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -18,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 from demo_scene import DemoScene
 from make_demo_clip import write_clip
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
+from persam_video.ahead import StageSeconds
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import InputError
 from persam_video.frame import FrameResult
 from persam_video.masks.first_frame import load_first_masks
 from persam_video.masks.palette import write_palette_png
 from persam_video.outputs import MaskOutput, Output, OutputThreads, OverlayOutput
-from persam_video.pipeline import StageSeconds, track_frames
+from persam_video.pipeline import track_frames
 from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
@@ -40,6 +39,8 @@ _OBJECTS_WHERE_SIZES_VARY = 3
 _LOOP = 72
 _STAGES = ("read", "encode", "track", "write")
 _FRAME_RATE = Fraction(24)
+_WATCHED = 24
+"""Frames in which a GPU is watched: what it does in one are a thousand things."""
 
 
 def add_cost_options(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +68,10 @@ def _load(options: argparse.Namespace) -> Sam:
     if options.checkpoint is not None:
         raise InputError("--random-weights and --checkpoint: give one of them")
     device = choose_device(options.device)
+    with device:  # where random numbers for a large model take no time
+        network = build_network(options.model)
     return sam_from_network(
-        build_network(options.model),
+        network,
         model=options.model,
         device=device,
         dtype=choose_dtype(options.precision, device),
@@ -81,13 +84,12 @@ def _load(options: argparse.Namespace) -> Sam:
 
 
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
-    """The median seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
+    """The mean seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
     on a GPU also the share of the time in which it has nothing to do."""
-    device = choose_device(options.device)
-    count, fewest = options.frames or _frames(device), _uncounted(device) + 2
+    sam = _load(options)
+    count, fewest = options.frames or _frames(sam), _uncounted(sam) + 2
     if count < fewest:
         raise InputError(f"--frames {count}: the first frames do not count; give {fewest} or more")
-    sam = _load(options)
     scenes = {
         "objects": {
             str(objects): DemoScene(*SIZES["480p"], objects=objects, frames=count) for objects in options.objects
@@ -115,33 +117,33 @@ def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
     """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frames but for what
     is written; and a GPU's idle share."""
     run = _Run(sam, folder)
-    uncounted = _uncounted(sam.device)
+    uncounted = _uncounted(sam)
     ends: list[float] = []
     first: dict[str, float] = {}
     for number, _ in enumerate(run, start=1):
         if number >= uncounted:
             ends.append(time.perf_counter())
             first = first or asdict(run.stages)
-    figures = {"whole": statistics.median(b - a for a, b in itertools.pairwise(ends))}
+    figures = {"whole": (ends[-1] - ends[0]) / (len(ends) - 1)}
     figures |= {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(run.stages).items()}
     figures["write"] = run.write_seconds / number
     if sam.device.type == "cuda":
         again = iter(_Run(sam, folder))  # by itself, as watching takes time
         for _ in range(uncounted):
             next(again)
-        figures["idle"] = 1 - busy_share(again, ProfilerActivity.CUDA)
+        figures["idle"] = 1 - busy_share(itertools.islice(again, _WATCHED), ProfilerActivity.CUDA)
     return figures
 
 
-def _uncounted(device: torch.device) -> int:
+def _uncounted(sam: Sam) -> int:
     """How many frames do not count: the first, in which objects are learned, those that are encoded meanwhile, and on a
     GPU those until the work is recorded."""
-    return 3 if device.type == "cpu" else 12
+    return 3 if sam.device.type == "cpu" else 8 * sam.batch + 8
 
 
-def _frames(device: torch.device) -> int:
+def _frames(sam: Sam) -> int:
     """How many a clip has: enough that the few that are encoded ahead of the tracker do not matter."""
-    return 20 if device.type == "cpu" else 150
+    return 20 if sam.device.type == "cpu" else 240
 
 
 class _Run:

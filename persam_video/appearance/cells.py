@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +18,8 @@ from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
 
 _SURROUNDINGS = 4
 """A place's surroundings reach so many places to each side: about one cell of the features."""
+_BY_OPENCV = ("cpu",)
+"""Where it pools bytes faster than torch."""
 _REDUCTIONS = {1: cv2.REDUCE_SUM, 2: cv2.REDUCE_SUM2}
 """By the power of what is summed."""
 
@@ -30,23 +32,25 @@ class Colours:
     deviation: Tensor
 
     @classmethod
-    def on_grids(cls, image: Image, geometry: Geometry, sizes: Sequence[int]) -> list[Colours]:
+    def on_grids(cls, pixels: Tensor, geometry: Geometry, sizes: Sequence[int]) -> list[Colours]:
         """Those of a frame, RGB, uint8, H×W×3, on each grid of so many places along the square's side (`Geometry`)."""
         # All grids cover the same pixels: those into which whole cells of the features reach.
         cells = FEATURE_SIZE * geometry.side // INPUT_SIZE  # along the frame's longer side
         height, width = (-(-each * geometry.longer_side // cells) for each in geometry.grid(FEATURE_SIZE))
-        below, right = height - image.shape[0], width - image.shape[1]
-        pixels = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-        grids = []
-        for size in sizes:
-            mean, square = (_pooled(pixels, geometry.grid(size), power) / 255**power for power in (1, 2))
-            grids.append(cls(mean, (square - mean * mean).clamp(min=0).sqrt()))
-        return grids
+        below, right = height - pixels.shape[0], width - pixels.shape[1]
+        pool = _pooled_by_opencv if pixels.device.type in _BY_OPENCV else _pooled_by_torch
+        pooled = pool(pixels, below, right, [geometry.grid(size) for size in sizes])
+        return [cls(mean, (square - mean * mean).clamp(min=0).sqrt()) for mean, square in pooled]
 
     def contrast(self) -> Tensor:
         """How the mean differs from that of the surroundings: float, 3×h×w, -1 to 1."""
         wider = F.pad(self.mean[None], (_SURROUNDINGS,) * 4, mode="replicate")
         return self.mean - F.avg_pool2d(wider, 2 * _SURROUNDINGS + 1, stride=1)[0]
+
+
+def pixels_of(image: Image) -> Tensor:
+    """A frame, RGB, uint8, H×W×3, as a tensor: its own memory, unless torch would not take that."""
+    return torch.from_numpy(np.require(image, requirements=("C", "W")))
 
 
 def describe_cells(features: Features, colours: Colours) -> tuple[Tensor, Tensor]:
@@ -61,9 +65,38 @@ def describe_cells(features: Features, colours: Colours) -> tuple[Tensor, Tensor
     return unit_features(features).flatten(1).T, torch.cat((colours.mean, colours.deviation)).flatten(1).T
 
 
-def _pooled(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
-    """The mean of a power, 1 or 2, of the pixels in every place of a grid, as `torch.nn.AdaptiveAvgPool2d` has it:
-    float, 3×rows×columns."""
+def _pooled_by_torch(
+    pixels: Tensor, below: int, right: int, grids: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The mean of the colours, 0 to 1, and of their squares in every place of each grid, as
+    `torch.nn.AdaptiveAvgPool2d` has it, by products: float, 3×rows×columns. The last rows and columns are repeated."""
+    colours = F.pad(pixels.permute(2, 0, 1)[None] / 255, (0, right, 0, below), mode="replicate")[0]
+    both = torch.cat((colours, colours.square()))
+    for rows, columns in grids:
+        pooled = _shares(both.shape[1], rows, both) @ both @ _shares(both.shape[2], columns, both).T
+        yield pooled[:3], pooled[3:]
+
+
+def _shares(length: int, places: int, like: Tensor) -> Tensor:
+    """What each of so many pixels in a line adds to the mean of every place: float, places×length."""
+    pixel, place = (torch.arange(count, device=like.device) for count in (length, places))
+    starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
+    inside = (pixel >= starts[:, None]) & (pixel < stops[:, None])
+    return inside.to(like) / (stops - starts)[:, None]
+
+
+def _pooled_by_opencv(
+    pixels: Tensor, below: int, right: int, grids: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same on a CPU."""
+    image = np.asarray(cv2.copyMakeBorder(pixels.numpy(), 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    for grid in grids:
+        mean, square = (_mean_power(image, grid, power) / 255**power for power in (1, 2))
+        yield mean, square
+
+
+def _mean_power(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
+    """The mean of a power, 1 or 2, of the pixels in every place of a grid: float, 3×rows×columns."""
     height, width, channels = pixels.shape
     flat = pixels.reshape(height, width * channels)
     means = np.empty((grid[0], width * channels), np.float32)

@@ -14,19 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.appearance.cells import Colours, describe_cells
+from persam_video.appearance.cells import Colours, describe_cells, pixels_of
 from persam_video.appearance.consensus import consult, reach
 from persam_video.appearance.cues import Cues
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.kernel_ridge import KernelRidge
 from persam_video.appearance.memory import Memory, resized
-from persam_video.appearance.motion import Grey, carry
+from persam_video.appearance.motion import Grey, carry, small_grey
 from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.windows import near, pool
 from persam_video.composition import NEVER, exclusive, owned
-from persam_video.frame import Frame
+from persam_video.frame import Frame, Image
 from persam_video.persam.target import most_covered
 from persam_video.replay import Replay
 from persam_video.sam.image_encoder import Features
@@ -59,9 +59,8 @@ class AppearanceTracking:
             masks: bool, N×H×W, on the CPU; none is empty.
             ignored: bool, H×W: what is neither object nor background.
         """
-        cues = Cues.of(frame.image, features.geometry, None)
-        self._grey = cues.grey
-        learned = self._learn(frame, features, cues.to(self._sam.device), masks, ignored)
+        self._grey = small_grey(frame.image)
+        learned = self._learn(frame, features, masks, ignored)
         self._memory = learned if self._memory is None else self._memory.join(learned)
 
     def keep(self, places: Sequence[int]) -> None:
@@ -86,10 +85,10 @@ class AppearanceTracking:
         Args:
             cues: the frame's, if they are at hand already.
         """
-        cues = cues or Cues.of(frame.image, features.geometry, self._grey)
+        cues = cues or Cues.of(frame.image, small_grey(frame.image), self._grey)
         self._grey = cues.grey
         seen = cues.to(self._sam.device)
-        self._memory, logits, scores = self._step(self._known, features, seen.colours, seen.finer, seen.flow)
+        self._memory, logits, scores = self._step(self._known, features, seen.pixels, seen.flow)
         return logits, scores
 
     @property
@@ -97,13 +96,14 @@ class AppearanceTracking:
         assert self._memory is not None, "no object was added"
         return self._memory
 
-    def _learn(self, frame: Frame, features: Features, cues: Cues, masks: Tensor, ignored: Tensor) -> Memory:
+    def _learn(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> Memory:
         """What is known of the objects that are given in a frame."""
         device = features.tensor.device
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
-        cells = describe_cells(features, cues.colours)
+        (colours,) = _colours(frame.image, features, FEATURE_SIZE)
+        cells = describe_cells(features, colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
         levels, presence, residuals = self._mirrored(frame, classifier, masks, ignored)
         found = _probabilities(masks, features)
@@ -123,15 +123,15 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
-        cues = Cues.of(image, features.geometry, None).to(device)
-        scores = classifier.scores(classifier.lift(*describe_cells(features, cues.colours))).T.view_as(coverage)
+        colours, finer = _colours(image, features, FEATURE_SIZE, LOW_RES_SIZE)
+        scores = classifier.scores(classifier.lift(*describe_cells(features, colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         truth = _probabilities(masks, features)
         distinct = levels.at_least(levels)
         alike, areas = distinct.alike(scores), truth.sum(dim=(1, 2))
         presence = Presence.measure(distinct, scores, alike, truth > 0.5, areas, self._settings)
         evidence = distinct.log_odds(_to_places(scores, features))
-        errors = self._errors(features, cues.finer, evidence, truth, ignored)
+        errors = self._errors(features, finer, evidence, truth, ignored)
         return levels, presence, Residuals.fit(errors, self._settings)
 
     def _errors(
@@ -152,12 +152,11 @@ class AppearanceTracking:
             carried = exclusive(together.logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 
-    def step(
-        self, memory: Memory, features: Features, colours: Colours, finer: Colours, flow: Tensor
-    ) -> tuple[Memory, Tensor, Tensor]:
+    def step(self, memory: Memory, features: Features, pixels: Tensor, flow: Tensor) -> tuple[Memory, Tensor, Tensor]:
         """What is remembered after a frame of which so much is seen (`Cues`), and what `find` returns. It changes
         nothing, and needs no number of a tensor."""
         settings = self._settings
+        colours, finer = Colours.on_grids(pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
         cells = describe_cells(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
         pairs = list(zip(memory.classifiers, lifted, strict=True))
@@ -232,6 +231,11 @@ class AppearanceTracking:
             absent=absent,
             found=torch.where(present[:, None, None], found, NEVER),
         )
+
+
+def _colours(image: Image, features: Features, *sizes: int) -> list[Colours]:
+    """Those of a frame, RGB, uint8, H×W×3, on some grids, where its features are."""
+    return Colours.on_grids(pixels_of(image).to(features.tensor.device), features.geometry, sizes)
 
 
 def _probabilities(masks: Tensor, features: Features) -> Tensor:

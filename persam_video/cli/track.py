@@ -30,10 +30,10 @@ from persam_video.whole_file import check_writable
 from persam_video.words import counted
 
 if TYPE_CHECKING:
+    from persam_video.ahead import StageSeconds
     from persam_video.frame import FrameResult
     from persam_video.given import Given
     from persam_video.outputs import Output
-    from persam_video.pipeline import StageSeconds
     from persam_video.video.reader import VideoInfo, VideoReader
 
 PROGRAM = "persam-track"
@@ -108,8 +108,9 @@ def _begin(
     options: argparse.Namespace, reader: VideoReader, given: Given, beside: Path
 ) -> tuple[Generator[FrameResult, None, None], StageSeconds]:
     """All that can be refused; then the results, as they are asked for."""
+    from persam_video.ahead import StageSeconds
     from persam_video.masks.palette import write_palette_png
-    from persam_video.pipeline import StageSeconds, track_frames
+    from persam_video.pipeline import track_frames
     from persam_video.prompted import first_label_map
     from persam_video.saved_targets import load_targets, targets_writer
 

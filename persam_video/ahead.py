@@ -1,0 +1,153 @@
+"""Frames with their features, and what is seen of them, while others are tracked."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from persam_video.background import in_batches, read_ahead, work_ahead
+from persam_video.cores import Cores
+from persam_video.frame import Frame
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.models import Sam
+from persam_video.streams import Ready, Stream
+from persam_video.tracker import Look
+
+_READ_AHEAD = 4
+_ENCODE_AHEAD = 2
+_LOOKERS = max(2, min(8, (os.cpu_count() or 1) // 2))
+"""Threads that look at the next frames; each sees some 200 a second at 480p."""
+
+Encoded = tuple[Frame, Features, Any]
+"""A frame, its features, and its cues (`Look`) or None."""
+_Glanced = tuple[Frame, Any, Any]
+"""A frame, what is seen of it by itself, and of the one before it."""
+
+
+@dataclass
+class StageSeconds:
+    """How long each stage was at work: all frames' times added up, though stages, and on few cores the encoding of
+    several frames, overlap. What a GPU is still at work on counts for the stage that waits for it: tracking. What is
+    seen of frames ahead of tracking counts for none."""
+
+    read: float = 0.0
+    encode: float = 0.0
+    track: float = 0.0
+
+
+def encoded_ahead(
+    source: Iterable[Frame], sam: Sam, look: Look | None, seconds: StageSeconds, cores: Cores
+) -> Generator[Encoded, None, None]:
+    """Frames with their features, never more than a few ahead of the caller. On few cores, and beside a GPU, it is also
+    looked at them ahead.
+
+    Args:
+        seconds: what reading and encoding took is added to it.
+    """
+    if cores.take_frames and cores.frames == 1:
+        look = None  # nothing is done meanwhile
+    frames = read_ahead(_glanced(_timed(source, seconds), look), _READ_AHEAD)
+    if not cores.take_frames:
+        ahead = _encoded_beside(_looked_at(frames, look, cores), sam, seconds, cores)
+        return _taken_over(read_ahead(ahead, max(_ENCODE_AHEAD, sam.batch)))
+    if cores.frames > 1:
+        return _encoded_at_once(frames, sam, look, seconds, cores)
+    return _encoded_in_turn(frames, sam, seconds)
+
+
+def _encoded_in_turn(
+    frames: Generator[_Glanced, None, None], sam: Sam, seconds: StageSeconds
+) -> Generator[Encoded, None, None]:
+    """One batch after another, when the caller asks for it."""
+    with closing(frames):
+        for batch in in_batches(frames, sam.batch):
+            encoded, spent = _encode([(frame, None) for frame, _, _ in batch], sam)
+            seconds.encode += spent
+            yield from encoded
+
+
+def _encoded_at_once(
+    frames: Generator[_Glanced, None, None], sam: Sam, look: Look | None, seconds: StageSeconds, cores: Cores
+) -> Generator[Encoded, None, None]:
+    """Several batches at once, each looked at and encoded by one core."""
+
+    def work(batch: list[_Glanced]) -> tuple[list[Encoded], float]:
+        with cores.share():
+            return _encode([(each[0], _compared(each, look)) for each in batch], sam)
+
+    with closing(frames), closing(work_ahead(work, in_batches(frames, sam.batch), cores.frames)) as worked:
+        for _, (encoded, spent) in worked:
+            seconds.encode += spent
+            yield from encoded
+
+
+def _encoded_beside(
+    frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds, cores: Cores
+) -> Generator[tuple[Encoded, Ready], None, None]:
+    """Frames with their cues, one batch after another, by a GPU that goes on with what others have it do."""
+    stream = Stream(sam.device)
+    with closing(frames):
+        for batch in in_batches(frames, sam.batch):
+            with cores.share(), stream.used():
+                encoded, spent = _encode(batch, sam)
+            seconds.encode += spent
+            ready = stream.ready()
+            yield from ((each, ready) for each in encoded)
+
+
+def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Generator[Encoded, None, None]:
+    """What was encoded beside, for the caller's stream."""
+    with closing(encoded):
+        for (frame, features, cues), ready in encoded:
+            ready(features.tensor)
+            yield frame, features, cues
+
+
+def _encode(batch: list[tuple[Frame, Any]], sam: Sam) -> tuple[list[Encoded], float]:
+    """Encode frames with their cues at once; and the seconds that it took."""
+    started = time.perf_counter()
+    features = sam.encode.batch([frame.image for frame, _ in batch])
+    encoded = [(frame, each, cues) for (frame, cues), each in zip(batch, features, strict=True)]
+    return encoded, time.perf_counter() - started
+
+
+def _looked_at(
+    frames: Generator[_Glanced, None, None], look: Look | None, cores: Cores
+) -> Generator[tuple[Frame, Any], None, None]:
+    """Frames with their cues, several at once."""
+
+    def work(glanced: _Glanced) -> Any:
+        with cores.share():
+            return _compared(glanced, look)
+
+    with closing(work_ahead(work, frames, _LOOKERS)) as seen:
+        yield from ((frame, cues) for (frame, _, _), cues in seen)
+
+
+def _compared(glanced: _Glanced, look: Look | None) -> Any:
+    frame, glance, before = glanced
+    return look and look.compare(frame.image, glance, before)
+
+
+def _glanced(frames: Generator[Frame, None, None], look: Look | None) -> Generator[_Glanced, None, None]:
+    before = None
+    with closing(frames):
+        for frame in frames:
+            glance = look and look.glance(frame.image)
+            yield frame, glance, before
+            before = glance
+
+
+def _timed(frames: Iterable[Frame], seconds: StageSeconds) -> Generator[Frame, None, None]:
+    source = iter(frames)
+    while True:
+        started = time.perf_counter()
+        frame = next(source, None)
+        seconds.read += time.perf_counter() - started
+        if frame is None:
+            return
+        yield frame
