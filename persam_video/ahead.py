@@ -30,9 +30,9 @@ _Glanced = tuple[Frame, Any, Any]
 
 @dataclass
 class StageSeconds:
-    """How long each stage was at work: all frames' times added up, though stages, and on few cores the encoding of
-    several frames, overlap. What a GPU is still at work on counts for the stage that waits for it: tracking. What is
-    seen of frames ahead of tracking counts for none."""
+    """How long each stage was at work: all frames' times added up, though stages overlap, and in one several frames:
+    on few cores where they are encoded, on a GPU where they are tracked. What a GPU is still at work on counts for the
+    stage that waits for it: tracking. What is seen of frames ahead of tracking counts for none."""
 
     read: float = 0.0
     encode: float = 0.0
@@ -42,16 +42,16 @@ class StageSeconds:
 def encoded_ahead(
     source: Iterable[Frame], sam: Sam, look: Look | None, seconds: StageSeconds, cores: Cores
 ) -> Generator[Encoded, None, None]:
-    """Frames with their features, never more than a few ahead of the caller. On few cores, and beside a GPU, it is also
-    looked at them ahead.
+    """Frames with their features, never more than a few ahead of the caller; on few cores, and beside a GPU, with their
+    cues.
 
     Args:
         seconds: what reading and encoding took is added to it.
     """
-    if cores.take_frames and cores.frames == 1:
+    if cores.run_model and cores.frames == 1:
         look = None  # nothing is done meanwhile
     frames = read_ahead(_glanced(_timed(source, seconds), look), _READ_AHEAD)
-    if not cores.take_frames:
+    if not cores.run_model:
         ahead = _encoded_beside(_looked_at(frames, look, cores), sam, seconds, cores)
         return _taken_over(read_ahead(ahead, max(_ENCODE_AHEAD, sam.batch)))
     if cores.frames > 1:
@@ -110,7 +110,10 @@ def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Genera
 def _encode(batch: list[tuple[Frame, Any]], sam: Sam) -> tuple[list[Encoded], float]:
     """Encode frames with their cues at once; and the seconds that it took."""
     started = time.perf_counter()
-    features = sam.encode.batch([frame.image for frame, _ in batch])
+    images = [frame.image for frame, _ in batch]
+    # Those that are left at the end one by one: for another number at once a GPU would have to be prepared anew.
+    parts = [images] if len(images) == sam.batch else [[image] for image in images]
+    features = [each for part in parts for each in sam.encode.batch(part)]
     encoded = [(frame, each, cues) for (frame, cues), each in zip(batch, features, strict=True)]
     return encoded, time.perf_counter() - started
 

@@ -5,6 +5,7 @@ Beside a GPU each thread of the pipeline takes one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ import torch
 
 _FEW_CORES = 3
 _MANY_OBJECTS = 16
+_opencv_lock = threading.Lock()
+_opencv_threads: list[int] = []
 _ON_CORES = ("cpu",)
 """Devices whose work takes the cores that everything else needs."""
 
@@ -33,12 +36,12 @@ class Cores:
 
     def __init__(self, objects: int, device: torch.device) -> None:
         self._all = torch.get_num_threads()
-        self.take_frames = device.type in _ON_CORES
-        """Whether the model computes on them."""
-        is_shared = self.take_frames and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
+        self.run_model = device.type in _ON_CORES
+        """Whether the model does."""
+        is_shared = self.run_model and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
         self.frames = self._all if is_shared else 1
         """How many frames are encoded at once while another is tracked; 1: one after another."""
-        self._one_each = self.frames > 1 or not self.take_frames
+        self._one_each = self.frames > 1 or not self.run_model
 
     @contextmanager
     def share(self) -> Generator[None, None, None]:
@@ -56,12 +59,16 @@ class Cores:
     @contextmanager
     def opencv_shares(self) -> Generator[None, None, None]:
         """Beside a GPU, what OpenCV does meanwhile, in any thread, takes one core each time."""
-        before = cv2.getNumThreads()
-        if self.take_frames:
+        if self.run_model:
             yield
             return
-        cv2.setNumThreads(1)
+        with _opencv_lock:
+            _opencv_threads.append(cv2.getNumThreads())
+            cv2.setNumThreads(1)
         try:
             yield
         finally:
-            cv2.setNumThreads(before)
+            with _opencv_lock:  # the last who ends gives back what the first has found
+                before = _opencv_threads.pop()
+                if not _opencv_threads:
+                    cv2.setNumThreads(before)

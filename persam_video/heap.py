@@ -33,8 +33,8 @@ def collect_seldom() -> None:
     """Let Python look for cyclic garbage once in many thousand new objects, for the whole process.
 
     By default it goes through everything again and again while torch's hundreds of thousands of objects are made, and
-    at the end once more, when nothing needs to be freed any more: more than a second in all. Tracking makes no such
-    garbage.
+    at the end once more, when nothing needs to be freed any more: more than a second in all. Tracking makes hardly any
+    such garbage.
     """
     gc.set_threshold(_SELDOM)
     atexit.register(gc.freeze)

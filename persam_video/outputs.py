@@ -144,13 +144,17 @@ class _OutputThread:
 
     def finish(self) -> Exception | None:
         """Write what waits and finish the output; what went wrong, if that cannot be done."""
+        fault: Exception | None = None
         while True:
             try:
-                self.queue.close()
-            except KeyboardInterrupt:  # the thread does not see it, and needs but a moment
-                continue
-            except Exception as error:
+                if fault is None:
+                    try:
+                        self.queue.close()
+                        return None
+                    except Exception as error:
+                        fault = error
                 self._writing.abandon()
                 self._output.discard()
-                return error
-            return None
+                return fault
+            except KeyboardInterrupt:  # the threads do not see it, and need but a moment
+                continue

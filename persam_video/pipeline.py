@@ -149,7 +149,7 @@ def track_frames(
                 yield result, time.perf_counter() - started
 
     # A GPU goes on with the next frame while the result of one is made.
-    ahead = begun() if cores.take_frames else read_ahead(begun(), _BEGUN_AHEAD)
+    ahead = begun() if cores.run_model else read_ahead(begun(), _BEGUN_AHEAD)
     with cores.opencv_shares(), closing(ahead) as results:
         for result, spent in results:
             started = time.perf_counter()

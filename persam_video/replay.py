@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
-from persam_video.streams import Turns
+from persam_video.streams import Turns, recording_stream
 from persam_video.words import one_line
 
 P = ParamSpec("P")
@@ -23,7 +23,7 @@ Record = Callable[[Callable[[], Any]], tuple[Any, Callable[[], None]]]
 """Records what a function does with tensors that stay where they are: its result, and what does all of it once more,
 from what is then in the tensors it was given, into those of the result."""
 
-_RECORDED_WHEN_SEEN = 8
+RECORDED_WHEN_SEEN = 8
 """Pictures of many sizes, each of which comes once, are not worth recording; and by then all threads have set up the
 libraries they use, which can spoil what another records meanwhile."""
 _SAME = 0.01
@@ -66,9 +66,9 @@ class Replay(Generic[P, R]):
         shapes = _shapes(given)
         times = self._seen[1] + 1 if self._seen[0] == shapes else 1
         self._seen = (shapes, times)
-        if times == _RECORDED_WHEN_SEEN:
+        if times == RECORDED_WHEN_SEEN:
             return self._start(record, *args, **kwargs)
-        if times > _RECORDED_WHEN_SEEN and self._recording is not None:
+        if times > RECORDED_WHEN_SEEN and self._recording is not None:
             return cast(R, self._play(self._recording, given))
         self._recording = None
         return self._function(*args, **kwargs)
@@ -135,7 +135,7 @@ def record_cuda_graph(device: torch.device, work: Callable[[], Any]) -> tuple[An
     gc.collect()  # a recording that is freed while another is made spoils that
     # The inner stream is not left by itself where recording fails.
     with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream = recording_stream(device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # what libraries and the allocator set up at first is not recorded
             for _ in range(_WARM_UPS):

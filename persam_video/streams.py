@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 Ready = Callable[[Tensor], None]
 """Lets the current stream wait for a tensor of another, and keeps its memory until the work with it is done."""
+
+
+@lru_cache
+def recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """The one in which work is recorded (`record_cuda_graph`): what else is started there would be recorded too."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Stream:
@@ -22,7 +29,9 @@ class Stream:
     def __init__(self, device: torch.device) -> None:
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # There are but 32, which torch hands out in turn.
+            while self._stream is None or self._stream == recording_stream(device):
+                self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
 
     @contextmanager
@@ -68,7 +77,7 @@ class Turns:
 
 
 def fetch(*tensors: Tensor) -> Callable[[], list[Tensor]]:
-    """Copies of tensors on the CPU, which are waited for when they are asked for."""
+    """Tensors on the CPU, copied if they are elsewhere, which is waited for when they are asked for."""
     device = tensors[0].device
     if device.type != "cuda":
         copies = [tensor.cpu() for tensor in tensors]

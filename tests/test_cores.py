@@ -63,7 +63,7 @@ def test_beside_a_gpu_each_thread_takes_one_core() -> None:
     before = cv2.getNumThreads()
     cores = Cores(1, GPU)
     assert cores.frames == 1
-    assert not cores.take_frames
+    assert not cores.run_model
     with cores.share(), cores.opencv_shares():
         assert torch.get_num_threads() == cv2.getNumThreads() == 1
     assert torch.get_num_threads() == 2

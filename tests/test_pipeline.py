@@ -195,10 +195,10 @@ class TestBatches:
 
     def test_the_results_are_the_same(self, clip: Path, colours: Sam, way: str) -> None:
         alone = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
-        several = ColourSam(batch=5)  # and one frame that is left
+        several = ColourSam(batch=6)  # and four frames that are left
         together = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=cast(Sam, several))]
         np.testing.assert_array_equal(together, alone)
-        assert sorted(several.together) == [1, 5, 5, 5]
+        assert sorted(several.together) == [1, 1, 1, 1, 6, 6]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("persam_video.cores._ON_CORES", ())

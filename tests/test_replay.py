@@ -26,7 +26,7 @@ from persam_video.replay import Replay, record_cuda_graph
 
 @pytest.fixture(autouse=True)
 def recorded_when_seen_thrice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("persam_video.replay._RECORDED_WHEN_SEEN", 3)
+    monkeypatch.setattr("persam_video.replay.RECORDED_WHEN_SEEN", 3)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 from colour_sam import BLUE, GREEN, RED, YELLOW, ColourSam, Square, draw
 
 from persam_video import Frame, FrameResult, Sam, Tracker
+from persam_video.appearance.tracking import AppearanceTracking
 from persam_video.composition import compose
 from persam_video.errors import FirstMaskError, InputError
+from persam_video.replay import _tensors
 
 SQUARES = [
     Square(3, RED, left=8, top=16, away=range(5, 9)),
@@ -212,7 +218,9 @@ class TestWork:
         """All that a tracker holds after a step is as large as after the first."""
 
         def size(tracker: Tracker) -> int:
-            return sum(value.numel() for value in vars(tracker).values() if isinstance(value, torch.Tensor))
+            known = _tensors(cast(AppearanceTracking, tracker._method)._memory)
+            assert len(known) > 20
+            return sum(each.numel() for each in known)
 
         image, label_map = draw(SQUARES, 0)
         tracker = Tracker(ColourSam(), image, label_map)
@@ -220,6 +228,19 @@ class TestWork:
         for index in range(1, 5):
             tracker.step(draw(SQUARES, index)[0])
         assert size(tracker) == before
+
+    def test_what_is_not_needed_any_more_is_freed_at_once(self) -> None:
+        """Python seldom looks for what refers to itself (`collect_seldom`)."""
+        gc.disable()
+        try:
+            image, label_map = draw(SQUARES, 0)
+            tracker = Tracker(ColourSam(), image, label_map)
+            tracker.step(image)
+            method = weakref.ref(tracker._method)
+            del tracker
+            assert method() is None
+        finally:
+            gc.enable()
 
 
 class TestCompose:

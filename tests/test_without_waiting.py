@@ -22,7 +22,7 @@ from persam_video.appearance.memory import Memory
 from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.tracking import AppearanceTracking
+from persam_video.appearance.step import Step
 from persam_video.frame import Frame
 from persam_video.persam.segmentation import PERSAM, PERSAM_F
 from persam_video.persam.target import Targets
@@ -102,7 +102,7 @@ def test_the_default_method(sam: Sam) -> None:
     features = sam.encode(IMAGE)
     pixels = torch.empty(480, 854, 3, dtype=torch.uint8, device=META)
     with nothing_from_the_cpu():
-        after, logits, scores = AppearanceTracking(sam).step(memory, features, pixels, some(2, 288, 512))
+        after, logits, scores = Step(sam.decode, Settings())(memory, features, pixels, some(2, 288, 512))
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
     assert after.found.shape == memory.found.shape
 

@@ -30,6 +30,7 @@ from persam_video.masks.first_frame import load_first_masks
 from persam_video.masks.palette import write_palette_png
 from persam_video.outputs import MaskOutput, Output, OutputThreads, OverlayOutput
 from persam_video.pipeline import track_frames
+from persam_video.replay import RECORDED_WHEN_SEEN
 from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
@@ -39,8 +40,8 @@ _OBJECTS_WHERE_SIZES_VARY = 3
 _LOOP = 72
 _STAGES = ("read", "encode", "track", "write")
 _FRAME_RATE = Fraction(24)
-_WATCHED = 24
-"""Frames in which a GPU is watched: what it does in one are a thousand things."""
+_WATCHED = 12
+"""Frames in which a GPU is watched: what it does in one are a thousand things, each of which takes time to note."""
 
 
 def add_cost_options(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolutions", choices=tuple(SIZES), nargs="+", default=list(SIZES), help="default: 480p to 4K"
     )
-    parser.add_argument("--frames", metavar="N", type=positive, help="of each clip; default: 20, on a GPU 150")
+    parser.add_argument("--frames", metavar="N", type=positive, help="of each clip; default: 20, on a GPU 164")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw both as a picture (.svg, .png): matplotlib")
     _add_model_options(parser)
 
@@ -87,7 +88,7 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
     """The mean seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
     on a GPU also the share of the time in which it has nothing to do."""
     sam = _load(options)
-    count, fewest = options.frames or _frames(sam), _uncounted(sam) + 2
+    count, fewest = options.frames or _frames(sam), _uncounted(sam) + _watched(sam) + 1
     if count < fewest:
         raise InputError(f"--frames {count}: the first frames do not count; give {fewest} or more")
     scenes = {
@@ -106,44 +107,47 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
             for label, scene in several.items():
                 folder = Path(name) / kind / label
                 write_clip(folder, scene)
-                figures[kind][label] = _cost_of(sam, folder)
+                figures[kind][label] = _cost_of(sam, folder, count)
                 bar.update()
     if options.plot is not None:
         _plot(figures, options.plot)
     return figures
 
 
-def _cost_of(sam: Sam, folder: Path) -> dict[str, float]:
+def _cost_of(sam: Sam, folder: Path, count: int) -> dict[str, float]:
     """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frames but for what
     is written; and a GPU's idle share."""
     run = _Run(sam, folder)
-    uncounted = _uncounted(sam)
-    ends: list[float] = []
-    first: dict[str, float] = {}
-    for number, _ in enumerate(run, start=1):
-        if number >= uncounted:
-            ends.append(time.perf_counter())
-            first = first or asdict(run.stages)
-    figures = {"whole": (ends[-1] - ends[0]) / (len(ends) - 1)}
-    figures |= {name: (spent - first[name]) / (len(ends) - 1) for name, spent in asdict(run.stages).items()}
-    figures["write"] = run.write_seconds / number
-    if sam.device.type == "cuda":
-        again = iter(_Run(sam, folder))  # by itself, as watching takes time
-        for _ in range(uncounted):
-            next(again)
-        figures["idle"] = 1 - busy_share(itertools.islice(again, _WATCHED), ProfilerActivity.CUDA)
+    results = iter(run)
+    for _ in itertools.islice(results, _uncounted(sam)):
+        started, before = time.perf_counter(), asdict(run.stages)
+    counted = 0
+    for _ in itertools.islice(results, count - _uncounted(sam) - _watched(sam)):
+        counted, ended, after = counted + 1, time.perf_counter(), asdict(run.stages)
+    figures = {"whole": (ended - started) / counted}
+    figures |= {name: (spent - before[name]) / counted for name, spent in after.items()}
+    if sam.device.type == "cuda":  # at the end, as watching takes time
+        figures["idle"] = 1 - busy_share(itertools.islice(results, _WATCHED), ProfilerActivity.CUDA)
+    for _ in results:
+        pass  # until all is written
+    figures["write"] = run.write_seconds / count
     return figures
 
 
 def _uncounted(sam: Sam) -> int:
     """How many frames do not count: the first, in which objects are learned, those that are encoded meanwhile, and on a
     GPU those until the work is recorded."""
-    return 3 if sam.device.type == "cpu" else 8 * sam.batch + 8
+    return 3 if sam.device.type == "cpu" else RECORDED_WHEN_SEEN * sam.batch + 8
+
+
+def _watched(sam: Sam) -> int:
+    """How many frames do not count as the device is watched, and as no more come after them to be encoded."""
+    return 0 if sam.device.type == "cpu" else _WATCHED + 2 * sam.batch + 4
 
 
 def _frames(sam: Sam) -> int:
     """How many a clip has: enough that the few that are encoded ahead of the tracker do not matter."""
-    return 20 if sam.device.type == "cpu" else 240
+    return 20 if sam.device.type == "cpu" else _uncounted(sam) + 100 + _watched(sam)
 
 
 class _Run:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from persam_video.cli.common import positive
 from persam_video.options import DEFAULT_MODEL, MODELS
+from persam_video.replay import RECORDED_WHEN_SEEN
 from persam_video.sam.inference_layers import PackedLinear, is_packing_faster
 from persam_video.sam.models import build_network, choose_device, sam_from_network
 from persam_video.sam.preprocess import to_input
@@ -30,7 +31,7 @@ from persam_video.sam.preprocess import to_input
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 _PRODUCTS = {"cpu": 1, "cuda": 20}
 """At a time, so that starting them does not count."""
-_UNTIL_RECORDED = {"cuda": 8}
+_UNTIL_RECORDED = {"cuda": RECORDED_WHEN_SEEN}
 """How often ours is run before all of its kernels are started at once."""
 _BATCH = 4
 _BATCHED = f", {_BATCH} at once"

@@ -65,7 +65,7 @@ def add_model_options(
 
 def add_batch_option(parser: argparse.ArgumentParser) -> None:
     """What `load_model` needs to know besides where whole videos are tracked."""
-    what = "encode N frames at once; default: 4 on CUDA, where that is faster, elsewhere 1"
+    what = "encode N frames at once; default: 4 on CUDA, elsewhere 1"
     parser.add_argument("--batch", metavar="N", type=positive, help=what)
 
 

@@ -71,7 +71,7 @@ class MaskDecoder:
         return self.forward(features, prompts)
 
     def forward(self, features: Features, prompts: Prompts) -> Decoded:
-        """The same with gradients, for whoever tunes a decoder."""
+        """The same with gradients, for whoever tunes a decoder: all but its upscaling's convolutions."""
         parts = [self._decode(features, part) for part in prompts.split(_MAX_BATCH)]
         masks, scores = (torch.cat(each) for each in zip(*parts, strict=True))
         return Decoded(masks[:, 1:], scores[:, 1:], masks[:, 0], scores[:, 0])

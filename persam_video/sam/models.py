@@ -97,7 +97,7 @@ def load_sam(
         compiled: put the image encoder through `torch.compile`: the first frame then takes up to minutes. On a CPU it
             is slower than without (`tools/benchmark.py encoder --compile`).
         graphs: on CUDA, record what is done with a frame once and play it for the next ones (CUDA graphs).
-        batch: how many frames of a video to encode at once; by default 4 on CUDA, where that is faster, elsewhere 1.
+        batch: how many frames of a video to encode at once; by default 4 on CUDA, elsewhere 1.
         progress: show a bar on stderr while downloading.
     Raises:
         InputError: no such model or size.
@@ -279,6 +279,8 @@ def choose_device(name: str) -> torch.device:
         raise DeviceError(
             f"device {name}: there is none on this machine (or torch was built without it); use --device cpu"
         )
+    if name == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())  # of this thread: others have their own
     if (device.index or 0) >= count:
         raise DeviceError(f"device {name}: this machine has only {count} of them, counted from 0")
     return device

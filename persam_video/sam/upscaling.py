@@ -16,7 +16,7 @@ class MaskUpscaling(nn.Module):
     place after another in memory: each step is then a linear layer, and only the masks are put in order.
 
     Args:
-        upscaling: the decoder's `output_upscaling`; its weights are copied.
+        upscaling: the decoder's `output_upscaling`; its convolutions' weights are copied.
     """
 
     def __init__(self, upscaling: Any) -> None:
