@@ -218,17 +218,10 @@ def _plot(figures: dict[str, Any], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     counts = [int(label) for label in figures["objects"]]
-    rows = list(figures["objects"].values())
-    encode, whole = ([1000 * row[name] for row in rows] for name in ("encode", "whole"))
-    left.fill_between(counts, encode, color="#9ecae1", label="image encoder")
-    left.fill_between(counts, encode, whole, color="#fdae6b", label="everything else")
-    left.plot(counts, whole, "o-", color="#444444", markersize=4)
+    left.plot(counts, [1000 * row["whole"] for row in figures["objects"].values()], "o-", color="#3182bd", markersize=4)
     left.set(xlabel="objects", ylabel="milliseconds a frame", title="480p", ylim=(0, None), xlim=(0, None))
-    left.legend(loc="upper left", frameon=False)
-    bars = [(label, 1000 * row["encode"], 1000 * row["whole"]) for label, row in figures["resolutions"].items()]
-    names = [name for name, _, _ in bars]
-    right.bar(names, [encode for _, encode, _ in bars], color="#9ecae1")
-    right.bar(names, [whole - encode for _, encode, whole in bars], bottom=[each[1] for each in bars], color="#fdae6b")
+    sizes = figures["resolutions"]
+    right.bar(list(sizes), [1000 * row["whole"] for row in sizes.values()], color="#9ecae1")
     right.set(xlabel="frame size", title=f"{_OBJECTS_WHERE_SIZES_VARY} objects")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
