@@ -268,6 +268,7 @@ class TestOutputs:
             for result in track(clip, clip.with_name("ann.png"), sam=colours):
                 threads.put(result)
         assert not [p for p in tmp_path.iterdir() if "overlay" in p.name]
+        assert not threads._threads[0]._writing._thread.is_alive()
 
     def test_interrupted_outputs_are_whole(self, clip: Path, tmp_path: Path, colours: Sam) -> None:
         with open_video(clip) as reader:
