@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -38,8 +39,8 @@ class SequenceRun:
         name: of the sequence.
         frames: how many were tracked.
         objects: how many were followed.
-        seconds: how long each stage was at work: read, encode, track, write. The first and the last go on beside the
-            other two.
+        seconds: how long each stage was at work: read, encode, track, write, which overlap; and the whole, until the
+            last frame was tracked.
         fault: why it is not whole, in one line; None if it is.
         is_old: whether it was done before.
     """
@@ -53,13 +54,13 @@ class SequenceRun:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames by the seconds of encoding and tracking, as the field counts them; 0 without any."""
+        """Frames by the seconds of the whole; 0 without any."""
         return frames_per_second([self])
 
 
 def frames_per_second(runs: list[SequenceRun]) -> float:
-    """Frames of some sequences by the seconds of encoding and tracking; 0 without any."""
-    spent = sum(run.seconds.get("encode", 0.0) + run.seconds.get("track", 0.0) for run in runs)
+    """Frames of some sequences by the seconds of the whole; 0 without any."""
+    spent = sum(run.seconds.get("whole", 0.0) for run in runs)
     return sum(run.frames for run in runs) / spent if spent else 0.0
 
 
@@ -149,11 +150,14 @@ class DatasetRun:
             )
             objects = 0
             with bar, threads, closing(results):
+                started = time.perf_counter()
                 for result in results:
                     threads.put(result)
                     objects = len(result.object_ids)
                     bar.update()
-        return SequenceRun(sequence.name, total, objects, {**asdict(seconds), "write": threads.seconds})
+                whole = time.perf_counter() - started
+        spent = {**asdict(seconds), "write": threads.seconds, "whole": whole}
+        return SequenceRun(sequence.name, total, objects, spent)
 
     def _is_whole(self, sequence: DavisSequence) -> bool:
         folder = self._folder / sequence.name

@@ -213,7 +213,7 @@ def _line(each: SequenceRun) -> str:
         f"{stage} {1000 * each.seconds[stage] / each.frames:.0f} ms a frame" for stage in ("read", "write")
     )
     what = f"{counted(each.frames, 'frame')}, {counted(each.objects, 'object')}"
-    return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s to encode and track; {apart}"
+    return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s; {apart}"
 
 
 def _write(

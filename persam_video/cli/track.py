@@ -205,11 +205,12 @@ def _run(
         return EXIT_DAMAGED
     if not quiet and done is not None:
         elapsed = time.perf_counter() - started
-        stages = {**asdict(seconds), "write": threads.seconds}
-        shares = ", ".join(f"{stage} {100 * spent / elapsed:.0f} %" for stage, spent in stages.items())
+        stages = {**asdict(seconds), "write": threads.seconds}  # they overlap: more in all than has elapsed
+        work = max(sum(stages.values()), 1e-9)
+        shares = ", ".join(f"{stage} {100 * spent / work:.0f} %" for stage, spent in stages.items())
         print(
             f"{counted(count, 'frame')}, {counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
-            f"{count / elapsed:.2f} frames/s ({shares}) -> {where}"
+            f"{count / elapsed:.2f} frames/s (of the work: {shares}) -> {where}"
         )
     return 0
 
