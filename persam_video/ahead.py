@@ -19,7 +19,7 @@ from persam_video.tracker import Look
 
 _READ_AHEAD = 4
 _ENCODE_AHEAD = 2
-_LOOKERS = max(2, min(8, (os.cpu_count() or 1) // 2))
+_LOOKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
 """Threads that look at the next frames; each sees some 200 a second at 480p."""
 
 Encoded = tuple[Frame, Features, Any]

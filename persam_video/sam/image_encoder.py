@@ -78,9 +78,10 @@ class ImageEncoder:
     def batch(self, images: Sequence[Image]) -> list[Features]:
         """Encode several pictures of one size at once."""
         geometry = Geometry(images[0].shape[0], images[0].shape[1], self._size)
-        pictures = torch.from_numpy(np.stack(images))
-        if self._device.type == "cuda":
-            pictures = pictures.pin_memory()  # so that the copy is not waited for
+        # Pinned, so that the copy to a GPU is not waited for.
+        pinned = self._device.type == "cuda"
+        pictures = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
+        np.stack(images, out=pictures.numpy())
         tensor = self._encode(pictures.to(self._device, non_blocking=True))
         return [Features(tensor[i : i + 1], geometry) for i in range(len(images))]
 
