@@ -51,23 +51,10 @@ def encoded_ahead(
     if cores.run_model and cores.frames == 1:
         look = None  # nothing is done meanwhile
     frames = read_ahead(_glanced(_timed(source, seconds), look), _READ_AHEAD)
-    if not cores.run_model:
-        ahead = _encoded_beside(_looked_at(frames, look, cores), sam, seconds, cores)
-        return _taken_over(read_ahead(ahead, max(_ENCODE_AHEAD, sam.batch)))
     if cores.frames > 1:
         return _encoded_at_once(frames, sam, look, seconds, cores)
-    return _encoded_in_turn(frames, sam, seconds)
-
-
-def _encoded_in_turn(
-    frames: Generator[_Glanced, None, None], sam: Sam, seconds: StageSeconds
-) -> Generator[Encoded, None, None]:
-    """One batch after another, when the caller asks for it."""
-    with closing(frames):
-        for batch in in_batches(frames, sam.batch):
-            encoded, spent = _encode([(frame, None) for frame, _, _ in batch], sam)
-            seconds.encode += spent
-            yield from encoded
+    encoded = _encoded_in_turn(_looked_at(frames, look, cores), sam, seconds, cores)
+    return _taken_over(encoded if cores.run_model else read_ahead(encoded, max(_ENCODE_AHEAD, sam.batch)))
 
 
 def _encoded_at_once(
@@ -85,10 +72,10 @@ def _encoded_at_once(
             yield from encoded
 
 
-def _encoded_beside(
+def _encoded_in_turn(
     frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds, cores: Cores
 ) -> Generator[tuple[Encoded, Ready], None, None]:
-    """Frames with their cues, one batch after another, by a GPU that goes on with what others have it do."""
+    """Frames with their cues, one batch after another; a GPU goes on meanwhile with what others have it do."""
     stream = Stream(sam.device)
     with closing(frames):
         for batch in in_batches(frames, sam.batch):
@@ -100,7 +87,7 @@ def _encoded_beside(
 
 
 def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Generator[Encoded, None, None]:
-    """What was encoded beside, for the caller's stream."""
+    """What was encoded, for the caller's stream."""
     with closing(encoded):
         for (frame, features, cues), ready in encoded:
             ready(features.tensor)
@@ -121,7 +108,11 @@ def _encode(batch: list[tuple[Frame, Any]], sam: Sam) -> tuple[list[Encoded], fl
 def _looked_at(
     frames: Generator[_Glanced, None, None], look: Look | None, cores: Cores
 ) -> Generator[tuple[Frame, Any], None, None]:
-    """Frames with their cues, several at once."""
+    """Frames with their cues, several at once, if there is anything to see."""
+    if look is None:
+        with closing(frames):
+            yield from ((frame, None) for frame, _, _ in frames)
+        return
 
     def work(glanced: _Glanced) -> Any:
         with cores.share():

@@ -144,17 +144,19 @@ class _OutputThread:
 
     def finish(self) -> Exception | None:
         """Write what waits and finish the output; what went wrong, if that cannot be done."""
-        fault: Exception | None = None
-        while True:
-            try:
-                if fault is None:
-                    try:
-                        self.queue.close()
-                        return None
-                    except Exception as error:
-                        fault = error
-                self._writing.abandon()
-                self._output.discard()
-                return fault
-            except KeyboardInterrupt:  # the threads do not see it, and need but a moment
-                continue
+        try:
+            _uninterrupted(self.queue.close)
+        except Exception as error:
+            _uninterrupted(self._writing.abandon)
+            _uninterrupted(self._output.discard)
+            return error
+        return None
+
+
+def _uninterrupted(work: Callable[[], None]) -> None:
+    """Begin again after Ctrl-C, which threads do not see: they need but a moment."""
+    while True:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            continue

@@ -51,7 +51,6 @@ class Replay(Generic[P, R]):
         self._record = record
         self._seen: tuple[Any, int] = (None, 0)  # the shapes that came last, and how often
         self._recording: _Recording | None = None
-        self._turns = Turns()
         self._lock = threading.Lock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,7 +68,7 @@ class Replay(Generic[P, R]):
         if times == RECORDED_WHEN_SEEN:
             return self._start(record, *args, **kwargs)
         if times > RECORDED_WHEN_SEEN and self._recording is not None:
-            return cast(R, self._play(self._recording, given))
+            return cast(R, self._recording.play(given))
         self._recording = None
         return self._function(*args, **kwargs)
 
@@ -80,7 +79,7 @@ class Replay(Generic[P, R]):
         try:
             with _one_at_a_time:
                 recording = _Recording(self._function, given, record)
-            problem = _difference(_tensors(self._play(recording, given)), _tensors(expected))
+            problem = _difference(_tensors(recording.play(given)), _tensors(expected))
         except RuntimeError as error:
             problem = one_line(error)
         if problem is None:
@@ -89,10 +88,6 @@ class Replay(Generic[P, R]):
             self._record = None
             warnings.warn(f"CUDA graphs are not used, which may be slower: {problem}", stacklevel=2)
         return expected
-
-    def _play(self, recording: _Recording, given: Any) -> Any:
-        with self._turns.one(recording.device):
-            return recording.play(given)
 
 
 class _Recording:
@@ -103,7 +98,7 @@ class _Recording:
             self._inputs = [each.clone() for each in _tensors(given)]
             args, kwargs = _filled(given, iter(self._inputs))
             self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
-        self.device = self._inputs[0].device
+        self._turns = Turns()
         self._given: list[Tensor | None] = [None] * len(self._inputs)  # the last time
         places = {id(mine): place for place, mine in enumerate(self._inputs)}
         self._handed_on = [places.get(id(each)) for each in _tensors(self._result)]
@@ -113,12 +108,13 @@ class _Recording:
         at all."""
         theirs = _tensors(given)
         news = zip(theirs, self._inputs, self._given, strict=True)
-        _copy([(each, mine) for each, mine, before in news if each is not before])
-        self._given = [*theirs]
-        self._run()
-        made = [each for each, place in zip(_tensors(self._result), self._handed_on, strict=True) if place is None]
-        copies = [torch.empty_like(each) for each in made]
-        _copy([*zip(made, copies, strict=True)])
+        with self._turns.one(self._inputs[0].device):
+            _copy([(each, mine) for each, mine, before in news if each is not before])
+            self._given = [*theirs]
+            self._run()
+            made = [each for each, place in zip(_tensors(self._result), self._handed_on, strict=True) if place is None]
+            copies = [torch.empty_like(each) for each in made]
+            _copy([*zip(made, copies, strict=True)])
         rest = iter(copies)
         return _filled(self._result, iter([next(rest) if i is None else theirs[i] for i in self._handed_on]))
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
-from torch._dynamo import config as dynamo_config
 
 _COMPILED_KEPT = 64  # for some sizes of frames, numbers of them at once, and both kinds of blocks
 _GRIDS_KEPT = 4  # frames of a video share one size; those of a dataset have a few
@@ -56,6 +55,8 @@ class VitEncoder(nn.Module):
     def compile_blocks(self) -> None:
         """Put the blocks through `torch.compile`: once for all that are alike, which takes seconds instead of a minute
         for the whole."""
+        from torch._dynamo import config as dynamo_config  # late: nothing else needs it
+
         dynamo_config.recompile_limit = max(_COMPILED_KEPT, dynamo_config.recompile_limit)
         for block in self.blocks:
             block.compile(dynamic=False)
