@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from segment_anything.modeling.common import LayerNorm2d
 from torch import nn
 
 from persam_video.sam.inference_layers import (
+    ChannelNorm,
     ConvGelu,
     GeluInPlace,
     PackedLinear,
+    fuse_norms,
     keep_weights_as,
     pack_linears,
     write_over,
@@ -70,6 +73,19 @@ def test_a_gelu_in_place_gives_the_same() -> None:
         write_over(network)
         torch.testing.assert_close(network(x), expected)
     assert isinstance(network[1], GeluInPlace) and isinstance(network[3][0], GeluInPlace)
+
+
+def test_channels_are_normalised_as_by_sam() -> None:
+    network = nn.Sequential(LayerNorm2d(8, eps=1e-3), nn.Sequential(LayerNorm2d(8)))
+    for parameter in network.parameters():
+        parameter.detach().normal_()
+    x = torch.randn(2, 8, 5, 7) * 0.1
+    with torch.no_grad():
+        expected = network(x)
+        fuse_norms(network)
+        torch.testing.assert_close(network(x), expected)
+        torch.testing.assert_close(network(x.to(memory_format=torch.channels_last)), expected)
+    assert isinstance(network[0], ChannelNorm) and isinstance(network[1][0], ChannelNorm)
 
 
 def test_the_approximate_gelu_is_another_function() -> None:

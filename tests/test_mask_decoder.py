@@ -7,11 +7,12 @@ from typing import Any, cast
 import pytest
 import torch
 from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
 from persam_video.sam.two_way_transformer import GuidedTransformer
-from persam_video.sam.upscaling import MaskUpscaling
+from persam_video.sam.upscaling import MaskUpscaling, MaskWeights
 
 
 @pytest.fixture
@@ -77,3 +78,10 @@ def test_masks_are_those_of_sams_upscaling(objects: int) -> None:
     image = layers(places.transpose(1, 2).unflatten(2, (5, 9)))
     expected = torch.einsum("nmc,nchw->nmhw", weights, image)
     torch.testing.assert_close(MaskUpscaling(layers)(places, weights, rows=5), expected, atol=1e-3, rtol=1e-4)
+
+
+def test_the_weights_of_masks_are_those_of_sams_networks() -> None:
+    networks = nn.ModuleList([MLP(64, 64, 8, 3) for _ in range(4)]).requires_grad_(False)
+    tokens = torch.randn(3, 4, 64)
+    expected = torch.stack([network(tokens[:, i]) for i, network in enumerate(networks)], dim=1)
+    torch.testing.assert_close(MaskWeights(networks)(tokens), expected)

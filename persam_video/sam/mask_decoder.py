@@ -12,7 +12,7 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.inference_layers import pack_linears
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
 from persam_video.sam.two_way_transformer import GuidedTransformer
-from persam_video.sam.upscaling import MaskUpscaling
+from persam_video.sam.upscaling import MaskUpscaling, MaskWeights
 
 _MAX_BATCH = 32
 """Objects decoded at a time: each takes some 60 MB while it is decoded, and more than this is no faster."""
@@ -53,6 +53,8 @@ class MaskDecoder:
         self._parts = mask_decoder
         self._transformer = GuidedTransformer(mask_decoder.transformer)
         self._upscaling = MaskUpscaling(mask_decoder.output_upscaling)
+        self._weights = MaskWeights(mask_decoder.output_hypernetworks_mlps)
+        self._masks = len(mask_decoder.output_hypernetworks_mlps)
         with torch.no_grad():
             self._position = prompt_encoder.places()
             self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
@@ -71,7 +73,8 @@ class MaskDecoder:
         return self.forward(features, prompts)
 
     def forward(self, features: Features, prompts: Prompts) -> Decoded:
-        """The same with gradients, for whoever tunes a decoder: all but its upscaling's convolutions."""
+        """The same with gradients, for whoever tunes a decoder: all but what makes masks of the image
+        (`persam_video.sam.upscaling`)."""
         parts = [self._decode(features, part) for part in prompts.split(_MAX_BATCH)]
         masks, scores = (torch.cat(each) for each in zip(*parts, strict=True))
         return Decoded(masks[:, 1:], scores[:, 1:], masks[:, 0], scores[:, 0])
@@ -85,7 +88,5 @@ class MaskDecoder:
         tokens = torch.cat((self._tokens.expand(len(sparse), -1, -1), sparse), dim=1)
 
         tokens, places = self._transformer(image, position, tokens, prompts.guidance)
-        networks = self._parts.output_hypernetworks_mlps
-        weights = torch.stack([network(tokens[:, 1 + i]) for i, network in enumerate(networks)], dim=1)  # [N, 4, 32]
-        masks = self._upscaling(places, weights, rows)
+        masks = self._upscaling(places, self._weights(tokens[:, 1 : 1 + self._masks]), rows)
         return masks, self._parts.iou_prediction_head(tokens[:, 0])

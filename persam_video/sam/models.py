@@ -23,6 +23,7 @@ from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.image_encoder import Encode, ImageEncoder
 from persam_video.sam.inference_layers import (
+    fuse_norms,
     has_onednn,
     is_packing_faster,
     keep_weights_as,
@@ -151,6 +152,7 @@ def sam_from_network(
     """
     network.eval().requires_grad_(False)
     write_over(network)
+    fuse_norms(network)
     if isinstance(network.image_encoder, TinyVitEncoder):
         network.image_encoder.freeze()
     elif isinstance(network.image_encoder, ImageEncoderViT):

@@ -83,14 +83,16 @@ class PromptEncoder(nn.Module):
         negative, positive, *corners = (embedding.weight for embedding in self.encoder.point_embeddings)
         none = self.encoder.not_a_point_embed.weight  # SAM's token for no point
         labels = prompts.labels[..., None]
-        points = self._encode(prompts.points) + torch.where(labels == POSITIVE, positive, negative)
+        count = prompts.points.shape[1]
+        places = [prompts.points] if prompts.boxes is None else [prompts.points, prompts.boxes.reshape(-1, 2, 2)]
+        encoded = self._encode(torch.cat(places, dim=1))
+        points = encoded[:, :count] + torch.where(labels == POSITIVE, positive, negative)
         points = torch.where(labels == NO_POINT, none, points)
         if prompts.boxes is None:
             box = none.expand(len(points), 1, -1)
         else:
             assert prompts.has_box is not None
-            box = self._encode(prompts.boxes.reshape(-1, 2, 2)) + torch.cat(corners)
-            box = torch.where(prompts.has_box[:, None, None], box, none)
+            box = torch.where(prompts.has_box[:, None, None], encoded[:, count:] + torch.cat(corners), none)
         if prompts.masks is None:
             dense = self.encoder.no_mask_embed.weight[:, :, None, None]
         else:

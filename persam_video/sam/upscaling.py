@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,6 +42,35 @@ class MaskUpscaling(nn.Module):
         grids = masks.reshape(count, weights.shape[1], rows, -1, *[_STEP] * 4)
         whole: Tensor = grids.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(5, 7).flatten(2, 4)
         return whole
+
+
+class MaskWeights(nn.Module):
+    """``segment_anything``'s networks from each mask's token to its weights, all in one go.
+
+    Args:
+        networks: the decoder's `output_hypernetworks_mlps`, one for each mask; their weights are copied.
+    """
+
+    def __init__(self, networks: Any) -> None:
+        super().__init__()
+        layers = [*zip(*(network.layers for network in networks), strict=True)]
+        self._layers = [
+            (torch.stack([each.weight.T for each in same]).detach(), torch.stack([each.bias for each in same]).detach())
+            for same in layers
+        ]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Float, N×M×C, the tokens of M masks: N×M×C/8."""
+        first, *others = self._layers
+        x = _affine(tokens.transpose(0, 1), *first)
+        for layer in others:
+            x = _affine(x.relu_(), *layer)
+        return x.transpose(0, 1)
+
+
+def _affine(x: Tensor, matrices: Tensor, biases: Tensor) -> Tensor:
+    """Float, M×N×inputs, through M×inputs×outputs, and with M×outputs: M×N×outputs."""
+    return torch.baddbmm(biases[:, None], x, matrices)
 
 
 def _as_linear(layer: nn.ConvTranspose2d) -> nn.Linear:
