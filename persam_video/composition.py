@@ -70,7 +70,7 @@ def named(owners: Tensor, object_ids: Sequence[int]) -> LabelMap:
 def owned(logits: Tensor) -> Tensor:
     """The places that belong to each object (`compose`), bool, N×h×w."""
     number = torch.arange(1, len(logits) + 1, device=logits.device)
-    return compose([logits]) == number[:, None, None]
+    return _with_background(logits).max(dim=0).indices == number[:, None, None]
 
 
 def exclusive(logits: Tensor) -> Tensor:
@@ -81,5 +81,9 @@ def exclusive(logits: Tensor) -> Tensor:
     Returns:
         float, N×h×w, from `NEVER` to 1 - `NEVER`.
     """
-    background = torch.zeros_like(logits[:1])
-    return torch.cat((background, logits)).softmax(dim=0)[1:].clamp(NEVER, 1 - NEVER)
+    return _with_background(logits).softmax(dim=0)[1:].clamp(NEVER, 1 - NEVER)
+
+
+def _with_background(logits: Tensor) -> Tensor:
+    """Log-odds, float, N×h×w, after the background's 0."""
+    return torch.cat((torch.zeros_like(logits[:1]), logits))

@@ -21,8 +21,9 @@ from persam_video.appearance.motion import carry, flow_from, small_grey
 from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Places, Residuals
 from persam_video.appearance.settings import Settings
+from persam_video.appearance.whereabouts import Whereabouts
 from persam_video.appearance.windows import densest_cells, near, window_sums
-from persam_video.composition import exclusive
+from persam_video.composition import compose, exclusive, owned
 from persam_video.davis.metrics import region_similarity
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import Geometry
@@ -77,6 +78,11 @@ class TestCells:
         torch.testing.assert_close(contrast[:, 76, 124], torch.full((3,), -1 / 81))
         assert contrast[:, 77, 128].abs().max() < 1e-6
 
+    def test_the_outermost_places_are_repeated_beyond_the_frame(self) -> None:
+        colours = Colours(torch.rand(3, 20, 30), torch.zeros(3, 20, 30))
+        wider = F.pad(colours.mean[None], (4, 4, 4, 4), mode="replicate")
+        torch.testing.assert_close(colours.contrast(), colours.mean - F.avg_pool2d(wider, 9, stride=1)[0])
+
 
 class TestResiduals:
     """A line, red on grey, that nobody says is the object's."""
@@ -94,7 +100,7 @@ class TestResiduals:
 
     def learned(self, settings: Settings) -> Residuals:
         colours, said, truth = self.scene((220, 30, 30))
-        inputs = Places.of(colours, said, said / 2, settings).inputs(0, slice(None))
+        inputs = Places.of(colours, said, said / 2, settings).inputs()[0]
         errors = truth - (said * 1.5).sigmoid()
         return Residuals.fit([(inputs, errors[0].flatten())], settings)
 
@@ -119,11 +125,25 @@ class TestResiduals:
         assert torch.equal(corrected[..., 120:], said[..., 120:])
         assert (corrected[0, 60, 90:110] > 0).all()
 
+    def test_looking_at_all_places_gives_the_same_as_counting_those_of_the_regions(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = Settings()
+        colours, said, _ = self.scene((220, 30, 30))
+        both = torch.cat((said, said / 2))
+        regions = torch.rand(both.shape) > 0.5
+        places = Places.of(colours, both, both / 2, settings)
+        learned = self.learned(settings).join(self.learned(settings))
+        counted = learned.correct(both, places, regions)
+        monkeypatch.setattr("persam_video.appearance.residuals._COUNTING", ())
+        assert (counted != both).any()
+        torch.testing.assert_close(learned.correct(both, places, regions), counted)
+
     def test_flat_pictures_have_fewer_landmarks_and_none_are_no_errors(self) -> None:
         for count in (0, 128):
             settings = Settings(error_landmarks=count)
             flat = Places(torch.zeros(9, 50), torch.zeros(1, 2, 50))
-            learned = Residuals.fit([(flat.inputs(0, slice(None)), torch.zeros(50))], settings)
+            learned = Residuals.fit([(flat.inputs()[0], torch.zeros(50))], settings)
             assert learned.landmarks.shape == (1, count, 11)
             said = torch.randn(1, 5, 10)
             everywhere = torch.ones_like(said, dtype=torch.bool)
@@ -212,6 +232,13 @@ class TestKernelRidge:
     def test_the_kernel(self) -> None:
         a = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
         torch.testing.assert_close(kernel(a, a, 0.5), torch.tensor([[1, np.exp(-5)], [np.exp(-5), 1]]).float())
+        several = torch.randn(2, 5, 3)
+        expected = torch.stack([torch.exp(torch.cdist(each, each).square() / -3) for each in several])
+        torch.testing.assert_close(kernel(several, several, 1.5), expected)
+
+    def test_nothing_is_so_unlike_that_processors_are_slow(self) -> None:
+        far = kernel(torch.zeros(1, 2), torch.full((1, 2), 30.0), 1.0)
+        assert torch.finfo(far.dtype).tiny < far < 1e-20
 
 
 class TestLevels:
@@ -364,12 +391,29 @@ class TestWindows:
         mask = torch.zeros(1, 9, 9, dtype=torch.bool)
         mask[0, 4, 4] = True
         assert near(mask, torch.tensor([2])).sum() == 25
+        assert near(mask, torch.tensor([[1], [3]])).sum(dim=(1, 2, 3)).tolist() == [9, 49]
 
     def test_the_densest_cell(self) -> None:
         maps = torch.zeros(1, 20, 20)
         maps[0, 2, 2] = 1
         maps[0, 10:15, 12:17] = 0.9
         assert densest_cells(maps, torch.tensor([2])).tolist() == [[14, 12]]
+
+
+def test_whereabouts() -> None:
+    carried = torch.zeros(2, 40, 60)
+    carried[0, 20, 30] = 0.9
+    settings = Settings(reach_cells=1, reach_share=0.5)
+    known = Whereabouts.of(carried, torch.tensor([16.0, 4.0]), torch.tensor([False, True]), settings)
+    assert known.likely.nonzero().tolist() == [[0, 20, 30]]
+    assert known.near_by.sum(dim=(1, 2)).tolist() == [7 * 7, 0]
+    assert known.around[0].sum() == pytest.approx(13 * 13 - 0.9)
+    assert known.around[0, 20, 30] == pytest.approx(0.1)
+
+
+def test_every_place_has_one_owner() -> None:
+    logits = torch.randn(3, 20, 30).round()  # some are alike
+    assert torch.equal(owned(logits), compose([logits]) == torch.arange(1, 4)[:, None, None])
 
 
 def test_objects_exclude_one_another() -> None:

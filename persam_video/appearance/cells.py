@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ _SURROUNDINGS = 4
 """A place's surroundings reach so many places to each side: about one cell of the features."""
 _BY_OPENCV = ("cpu",)
 """Where it pools bytes faster than torch."""
+_KEPT = 32
+"""Tables of so many sizes, of at most 4 MB each for 4K."""
 _REDUCTIONS = {1: cv2.REDUCE_SUM, 2: cv2.REDUCE_SUM2}
 """By the power of what is summed."""
 
@@ -44,8 +47,8 @@ class Colours:
 
     def contrast(self) -> Tensor:
         """How the mean differs from that of the surroundings: float, 3×h×w, -1 to 1."""
-        wider = F.pad(self.mean[None], (_SURROUNDINGS,) * 4, mode="replicate")
-        return self.mean - F.avg_pool2d(wider, 2 * _SURROUNDINGS + 1, stride=1)[0]
+        rows, columns = (_surroundings(length, self.mean.device) for length in self.mean.shape[1:])
+        return self.mean - rows @ self.mean @ columns.T
 
 
 def pixels_of(image: Image) -> Tensor:
@@ -72,17 +75,10 @@ def _pooled_by_torch(
     `torch.nn.AdaptiveAvgPool2d` has it, by products: float, 3×rows×columns. The last rows and columns are repeated."""
     colours = F.pad(pixels.permute(2, 0, 1)[None] / 255, (0, right, 0, below), mode="replicate")[0]
     both = torch.cat((colours, colours.square()))
+    height, width = both.shape[1:]
     for rows, columns in grids:
-        pooled = _shares(both.shape[1], rows, both) @ both @ _shares(both.shape[2], columns, both).T
+        pooled = _shares(height, rows, both.device) @ both @ _shares(width, columns, both.device).T
         yield pooled[:3], pooled[3:]
-
-
-def _shares(length: int, places: int, like: Tensor) -> Tensor:
-    """What each of so many pixels in a line adds to the mean of every place: float, places×length."""
-    pixel, place = (torch.arange(count, device=like.device) for count in (length, places))
-    starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
-    inside = (pixel >= starts[:, None]) & (pixel < stops[:, None])
-    return inside.to(like) / (stops - starts)[:, None]
 
 
 def _pooled_by_opencv(
@@ -106,4 +102,22 @@ def _mean_power(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
         cv2.reduce(flat[start:stop], 0, _REDUCTIONS[power], dtype=cv2.CV_32F, dst=mean[None])
         mean /= stop - start
     rows = torch.from_numpy(means).view(-1, width, channels).permute(2, 0, 1)
-    return F.adaptive_avg_pool2d(rows.contiguous(), grid)
+    return rows.contiguous() @ _shares(width, grid[1], rows.device).T
+
+
+@lru_cache(_KEPT)
+def _shares(length: int, places: int, device: torch.device) -> Tensor:
+    """What each of so many pixels in a line adds to the mean of every place: float, places×length."""
+    pixel, place = torch.arange(length), torch.arange(places)
+    starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
+    inside = (pixel >= starts[:, None]) & (pixel < stops[:, None])
+    return (inside / (stops - starts)[:, None]).to(device)
+
+
+@lru_cache(_KEPT)
+def _surroundings(length: int, device: torch.device) -> Tensor:
+    """What each of so many places in a line adds to the mean of every place's surroundings: float, length×length. The
+    first and the last place are repeated beyond the ends."""
+    place = torch.arange(length)
+    around = (place[:, None] + torch.arange(-_SURROUNDINGS, _SURROUNDINGS + 1)).clamp(0, length - 1)
+    return F.one_hot(around, length).float().mean(dim=1).to(device)

@@ -15,7 +15,8 @@ from torch import Tensor
 from persam_video.appearance.cells import Colours
 from persam_video.appearance.residuals import Places
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.windows import densest_cells, near
+from persam_video.appearance.whereabouts import Whereabouts
+from persam_video.appearance.windows import densest_cells
 from persam_video.composition import exclusive, owned
 from persam_video.persam.prompts import boxes_of, centres_of_cells, grow_boxes
 from persam_video.sam.image_encoder import Features
@@ -48,9 +49,7 @@ def consult(
     features: Features,
     colours: Colours,
     evidence: Tensor,
-    carried: Tensor,
-    areas: Tensor,
-    absent: Tensor,
+    whereabouts: Whereabouts,
     settings: Settings,
 ) -> Consensus:
     """Ask all of a frame.
@@ -58,24 +57,17 @@ def consult(
     Args:
         colours: of the low-res grid.
         evidence: float, N×h×w: the classifier's log-odds.
-        carried: float, N×h×w, 0 to 1: how surely each place was the object's in the frame before, as the flow has it.
-        areas: float, N, in low-res cells.
-        absent: bool, N: objects that were not there in the frame before.
+        whereabouts: before this frame.
     """
-    away = absent[:, None, None]
-    near_by = near(carried > 0.5, reach(areas, settings))
+    away = whereabouts.absent[:, None, None]
+    near_by = whereabouts.near_by
     appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
     appearance = torch.where(near_by | away, appearance, appearance.clamp(max=settings.out_of_reach))
-    motion = settings.motion_weight * carried.logit().clamp(-settings.most_motion, settings.most_motion)
+    motion = settings.motion_weight * whereabouts.carried.logit().clamp(-settings.most_motion, settings.most_motion)
     prior = appearance + torch.where(away, 0, motion)
-    said, expected = _ask_sam(decode, features, prior, areas, settings)
+    said, expected = _ask_sam(decode, features, prior, whereabouts.areas, settings)
     logits = said + prior
     return Consensus(logits, expected, Places.of(colours, said, prior, settings), near_by | (logits > _POSSIBLE))
-
-
-def reach(areas: Tensor, settings: Settings) -> Tensor:
-    """How far objects of areas, float, N, can get in a frame beyond their flow, in low-res cells, int, N."""
-    return (settings.reach_cells + settings.reach_share * areas.sqrt()).long()
 
 
 def _ask_sam(

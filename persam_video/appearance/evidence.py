@@ -40,12 +40,10 @@ class Levels:
             inside: float, N×h×w, 0 to 1: how far each cell is the object's.
             outside: float, N×h×w: how far it is of the object's surroundings.
         """
-        means, scatters = [], []
-        for weights in (inside, outside):
-            share = weights / weights.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
-            mean = (scores * share).sum(dim=(1, 2))
-            means.append(mean)
-            scatters.append(((scores - mean[:, None, None]).square() * share).sum(dim=(1, 2)).sqrt())
+        weights = torch.stack((inside, outside))
+        shares = weights / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1e-8)
+        means = (scores * shares).sum(dim=(2, 3))
+        scatters = ((scores - means[..., None, None]).square() * shares).sum(dim=(2, 3)).sqrt()
         return cls(*means, *scatters)
 
     def blend(self, other: Levels, share: Tensor) -> Levels:

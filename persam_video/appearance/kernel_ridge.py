@@ -19,6 +19,9 @@ from torch import Tensor
 from persam_video.appearance.settings import Settings
 
 _JITTER = 1e-5
+_LEAST_EXPONENT = -60.0
+"""What is less alike counts as this: e^-60 is nothing beside 1, and far above the numbers (below 1e-38) with which
+processors are a hundred times slower."""
 _EXPLAINED = 1e-3
 """Cells of which less than this is new are no landmarks: flat pictures have few that differ."""
 
@@ -170,9 +173,17 @@ def lift(cells: Tensor, landmarks: Tensor, whitening: Tensor, bandwidth: float) 
 
 
 def kernel(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
-    """The Gaussian kernel of descriptions, n×d and m×d: float, n×m."""
-    square = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
-    return torch.exp(square.clamp(min=0) / (-2 * bandwidth))
+    """The Gaussian kernel of descriptions, …×n×d and …×m×d: float, …×n×m."""
+    scaled = b / bandwidth
+    exponents = a @ scaled.mT
+    exponents -= (a.square().sum(dim=-1) / (2 * bandwidth))[..., :, None]
+    exponents -= ((b * scaled).sum(dim=-1) / 2)[..., None, :]
+    return _exp(exponents)
+
+
+def _exp(exponents: Tensor) -> Tensor:
+    """The exponential of what is 0 at the most but for rounding, in its place."""
+    return exponents.clamp_(_LEAST_EXPONENT, 0).exp_()
 
 
 def pivots(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> Tensor:
@@ -198,8 +209,8 @@ def pivots(cells: Tensor, importance: Tensor, count: int, bandwidth: float) -> T
         if unexplained[pivot] < _EXPLAINED:
             return taken[:j]
         taken[j] = pivot
-        distance = (squares + squares[pivot] - 2 * cells @ cells[pivot]).clamp(min=0)
-        rest = torch.exp(distance / (-2 * bandwidth)) - rows[:j, pivot] @ rows[:j]
+        distance = squares + squares[pivot] - 2 * cells @ cells[pivot]
+        rest = _exp(distance / (-2 * bandwidth)) - rows[:j, pivot] @ rows[:j]
         rows[j] = rest / unexplained[pivot].sqrt()
         unexplained = (unexplained - rows[j].square()).clamp(min=0)
         unexplained[pivot] = 0

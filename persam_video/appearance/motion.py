@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -15,7 +16,8 @@ from persam_video.frame import Image
 
 _LONGER_SIDE = 512
 """The picture's, in pixels, where the flow is computed: finer flow is no better on masks of 256."""
-
+_KEPT = 8
+"""Grids, of some 300 KB each."""
 
 Grey = npt.NDArray[np.uint8]
 """A small picture, h×w."""
@@ -61,9 +63,15 @@ def carry(maps: Tensor, flow: Tensor) -> Tensor:
     Returns:
         float, N×h×w.
     """
-    height, width = maps.shape[1:]
-    flow = F.interpolate(flow[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    y = (torch.arange(height, device=maps.device) + 0.5) / height
-    x = (torch.arange(width, device=maps.device) + 0.5) / width
-    places = torch.stack((x + flow[0], y[:, None] + flow[1]), dim=-1) * 2 - 1
-    return F.grid_sample(maps[None], places[None], padding_mode="border", align_corners=False)[0]
+    size = maps.shape[1:]
+    flow = F.interpolate(flow[None], size=size, mode="bilinear", align_corners=False)[0]
+    places = torch.add(_places(*size, maps.device), flow, alpha=2)
+    return F.grid_sample(maps[None], places.permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
+
+
+@lru_cache(_KEPT)
+def _places(height: int, width: int, device: torch.device) -> Tensor:
+    """Where the places of a grid are, as `torch.nn.functional.grid_sample` counts: float, 2×height×width, (x, y), from
+    -1 to 1."""
+    y, x = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
+    return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width))).to(device)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from persam_video.appearance.consensus import reach
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.settings import Settings
+from persam_video.appearance.whereabouts import reach
 from persam_video.appearance.windows import near, pool, window_sums
 
 
@@ -47,13 +47,14 @@ class Presence:
             first_areas: float, N, in low-res cells.
         """
         size = scores.shape[1:]
-        around = near(masks, reach(masks.sum(dim=(1, 2)), settings))
-        free = ~near(masks, reach(first_areas, settings)) & ~masks.any(dim=0)
-        inside, wider, free = (pool(each.float(), size) for each in (masks, around, free))
+        around, reached = near(masks, reach(torch.stack((masks.sum(dim=(1, 2)), first_areas)), settings))
+        free = ~(reached | masks.any(dim=0))
+        inside, wider, free = pool(torch.cat((masks, around, free)).float(), size).chunk(3)
         cells = first_areas * (size.numel() / masks.shape[1:].numel())
         radii = ((cells.sqrt() - 1) / 2).round().clamp(min=0).long()
         # Whole cells on both sides: of what is thinner than a cell, a mask covers little of any.
-        here, elsewhere = (window_sums(alike * each, radii).amax(dim=(1, 2)) for each in (inside > 0, free))
+        shares = torch.cat((alike * (inside > 0), alike * free))
+        here, elsewhere = window_sums(shares, radii.repeat(2)).amax(dim=(1, 2)).chunk(2)
         return cls(levels.contrast(scores, inside, wider - inside), here, elsewhere)
 
     def absent(self, first: Presence, were_absent: Tensor, settings: Settings) -> Tensor:

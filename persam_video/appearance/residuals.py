@@ -53,8 +53,12 @@ class Places:
         heard = torch.stack((said, prior), dim=1) / settings.error_doubt_scale
         return cls(seen.flatten(1), heard.flatten(2))
 
-    def inputs(self, number: int, where: Tensor | slice) -> Tensor:
-        """Those of one object at some places: float, n×`_INPUTS`."""
+    def inputs(self) -> Tensor:
+        """Those of all objects at all places: float, N×places×`_INPUTS`."""
+        return torch.cat((self.seen.expand(len(self.heard), -1, -1), self.heard), dim=1).mT
+
+    def inputs_at(self, number: int, where: Tensor) -> Tensor:
+        """Those of one object at some places, bool or int: float, n×`_INPUTS`."""
         return torch.cat((self.seen[:, where], self.heard[number][:, where])).T
 
 
@@ -94,14 +98,17 @@ class Residuals:
 
     def correct(self, logits: Tensor, places: Places, regions: Tensor) -> Tensor:
         """Log-odds, float, N×h×w, with the expected errors added to their probabilities in regions, bool, N×h×w."""
-        corrected = logits.flatten(1).clone()
+        flat, inside = logits.flatten(1), regions.flatten(1)
+        if logits.device.type not in _COUNTING:
+            # All places are looked at: counting those of the regions would mean to wait.
+            expected = _corrected(flat, places.inputs(), self.landmarks, self.weights)
+            return torch.where(inside, expected, flat).view_as(logits)
+        corrected = flat.clone()
         # One after another: the kernels of all would be 20 MB each.
-        for number, (mine, region) in enumerate(zip(corrected, regions.flatten(1), strict=True)):
-            # Elsewhere all places are looked at: counting those of the region would mean to wait.
-            where = region.nonzero()[:, 0] if region.device.type in _COUNTING else slice(None)
-            error = kernel(places.inputs(number, where), self.landmarks[number], _BANDWIDTH) @ self.weights[number]
-            expected = (mine[where].sigmoid() + error).clamp(NEVER, 1 - NEVER).logit()
-            mine[where] = torch.where(region[where], expected, mine[where])
+        for number, (mine, region) in enumerate(zip(corrected, inside, strict=True)):
+            where = region.nonzero()[:, 0]
+            inputs = places.inputs_at(number, where)
+            mine[where] = _corrected(mine[where], inputs, self.landmarks[number], self.weights[number])
         return corrected.view_as(logits)
 
     def join(self, other: Residuals) -> Residuals:
@@ -111,3 +118,9 @@ class Residuals:
     def select(self, indices: Tensor) -> Residuals:
         """Those of some of the objects."""
         return Residuals(self.landmarks[indices], self.weights[indices])
+
+
+def _corrected(logits: Tensor, inputs: Tensor, landmarks: Tensor, weights: Tensor) -> Tensor:
+    """Log-odds, float, …×n, with the expected errors added to their probabilities; the rest as for `Residuals`."""
+    errors = (kernel(inputs, landmarks, _BANDWIDTH) @ weights[..., None])[..., 0]
+    return (logits.sigmoid() + errors).clamp(NEVER, 1 - NEVER).logit()

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.appearance.cells import Colours, describe_cells
-from persam_video.appearance.consensus import consult, reach
+from persam_video.appearance.consensus import consult
 from persam_video.appearance.evidence import Levels
 from persam_video.appearance.memory import Memory, resized
 from persam_video.appearance.motion import carry
 from persam_video.appearance.presence import Presence
 from persam_video.appearance.settings import Settings
-from persam_video.appearance.windows import near, pool
+from persam_video.appearance.whereabouts import Whereabouts
+from persam_video.appearance.windows import pool
 from persam_video.composition import NEVER, exclusive, owned
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import MaskDecoder
@@ -56,30 +57,30 @@ class Step:
         given_scores = torch.cat([classifier.given_scores(each).T for classifier, each in pairs]).view(-1, *size)
         carried = resized(memory.found, features.geometry.grid(LOW_RES_SIZE))
         carried = carry(carried, flow).clamp(NEVER, 1 - NEVER)
-        around = near(carried > 0.5, 2 * reach(memory.areas, settings)) * (1 - carried)
-        levels = self._present_levels(memory, scores, carried, around)
+        whereabouts = Whereabouts.of(carried, memory.areas, memory.absent, settings)
+        levels = self._present_levels(memory, scores, whereabouts)
 
         evidence = levels.log_odds(to_places(scores, features))
-        together = consult(self._decode, features, finer, evidence, carried, memory.areas, memory.absent, settings)
+        together = consult(self._decode, features, finer, evidence, whereabouts, settings)
         corrected = memory.residuals.correct(together.logits, together.places, together.regions)
 
         found, masks = exclusive(together.logits), owned(together.logits)
-        stable = _overlap(masks, carried > 0.5)
+        stable = _overlap(masks, whereabouts.likely)
         certain = _overlap(masks.float(), found)
         alike = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         doubts = together.expected * certain * alike * torch.where(memory.absent, 1, stable)
 
         absent = self._absent(memory, scores, given_scores, masks)
-        memory = self._remember(memory, scores, lifted, around, found, masks, absent, stable * together.expected)
+        memory = self._remember(memory, scores, lifted, whereabouts, found, masks, absent, stable * together.expected)
         corrected = torch.where(memory.absent[:, None, None], _NOWHERE, corrected)
         return memory, corrected, torch.where(memory.absent, 0, doubts)
 
-    def _present_levels(self, memory: Memory, scores: Tensor, carried: Tensor, around: Tensor) -> Levels:
+    def _present_levels(self, memory: Memory, scores: Tensor, whereabouts: Whereabouts) -> Levels:
         """The levels as they are in this frame, by what is carried; those that were learned for what is absent."""
-        size = scores.shape[1:]
-        now = Levels.measure(scores, pool(carried, size), pool(around, size))
-        seen = ~memory.absent & (carried > 0.5).any(dim=2).any(dim=1)
-        return memory.levels.blend(now, seen.float() * self._settings.now_share).at_least(memory.first_levels)
+        carried, around = pool(torch.cat((whereabouts.carried, whereabouts.around)), scores.shape[1:]).chunk(2)
+        seen = ~memory.absent & whereabouts.likely.any(dim=2).any(dim=1)
+        share = seen * self._settings.now_share
+        return memory.levels.blend(Levels.measure(scores, carried, around), share).at_least(memory.first_levels)
 
     def _absent(self, memory: Memory, scores: Tensor, given_scores: Tensor, masks: Tensor) -> Tensor:
         """Which objects are not where their masks are, bool, N."""
@@ -94,7 +95,7 @@ class Step:
         memory: Memory,
         scores: Tensor,
         lifted: Sequence[Tensor],
-        around: Tensor,
+        whereabouts: Whereabouts,
         found: Tensor,
         masks: Tensor,
         absent: Tensor,
@@ -105,7 +106,7 @@ class Step:
         size = scores.shape[1:]
         present = ~absent
         trust = torch.where(present, trust, 0)
-        shares = pool(found, size)
+        shares, around = pool(torch.cat((found, whereabouts.around * (1 - found))), size).chunk(2)
         coverage = shares * present[:, None, None]  # what is thought absent is neither learned nor background
         classifiers = []
         for (classifier, part), each in zip(memory.groups(), lifted, strict=True):
@@ -113,7 +114,7 @@ class Step:
             background = (1 - shares[part].sum(dim=0).flatten()).clamp(min=0)
             weights = mine @ own + background * own.mean()
             classifiers.append(classifier.learn(each, mine, weights, settings.rate * own.amax()))
-        now = Levels.measure(scores, coverage, pool(around * (1 - found), size))
+        now = Levels.measure(scores, coverage, around)
         return replace(
             memory,
             classifiers=tuple(classifiers),

@@ -23,6 +23,7 @@ from persam_video.appearance.presence import Presence
 from persam_video.appearance.residuals import Residuals
 from persam_video.appearance.settings import Settings
 from persam_video.appearance.step import Step, to_places
+from persam_video.appearance.whereabouts import Whereabouts
 from persam_video.composition import NEVER, exclusive
 from persam_video.frame import Frame, Image
 from persam_video.persam.target import most_covered
@@ -140,10 +141,11 @@ class AppearanceTracking:
         carried = truth.clamp(NEVER, 1 - NEVER)
         both = []
         for _ in range(2):
-            together = consult(self._sam.decode, features, colours, evidence, carried, areas, absent, self._settings)
+            whereabouts = Whereabouts.of(carried, areas, absent, self._settings)
+            together = consult(self._sam.decode, features, colours, evidence, whereabouts, self._settings)
             errors = (truth - together.logits.sigmoid()).flatten(1)
             regions = (together.regions & known).flatten(1)
-            both.append([(together.places.inputs(i, region), errors[i][region]) for i, region in enumerate(regions)])
+            both.append([(together.places.inputs_at(i, region), errors[i][region]) for i, region in enumerate(regions)])
             carried = exclusive(together.logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.persam.location_prior import location_prior
+
+_KEPT = 32
+"""Tables of so many sizes, of some hundred KB each."""
 
 
 def window_sums(maps: Tensor, radii: Tensor) -> Tensor:
@@ -14,26 +19,16 @@ def window_sums(maps: Tensor, radii: Tensor) -> Tensor:
 
     Args:
         maps: float, N×h×w.
-        radii: int, N: the squares' sides are 2×radius+1 cells.
+        radii: int, …×N: the squares' sides are 2×radius+1 cells.
     Returns:
-        float, N×h×w; outside the map there is nothing.
+        float, …×N×h×w; outside the map there is nothing.
     """
-    height, width = maps.shape[1:]
-    table = F.pad(maps, (1, 0, 1, 0)).cumsum(dim=1).cumsum(dim=2)  # summed-area table, [N, h+1, w+1]
-
-    def ends(size: int) -> tuple[Tensor, Tensor]:
-        cell = torch.arange(size, device=maps.device)
-        return (cell - radii[:, None]).clamp(min=0), (cell + radii[:, None] + 1).clamp(max=size)
-
-    (top, bottom), (left, right) = ends(height), ends(width)
-    rows = [table.gather(1, edge[:, :, None].expand(-1, -1, width + 1)) for edge in (bottom, top)]
-    strips = rows[0] - rows[1]
-    across = [strips.gather(2, edge[:, None, :].expand(-1, height, -1)) for edge in (right, left)]
-    return across[0] - across[1]
+    rows, columns = (_distances(size, maps.device) <= radii[..., None, None] for size in maps.shape[1:])
+    return rows.to(maps) @ maps @ columns.to(maps)
 
 
 def near(masks: Tensor, radii: Tensor) -> Tensor:
-    """The cells in whose square (see `window_sums`) there is any of a mask, bool, N×h×w."""
+    """The cells in whose square there is any of a mask, bool, N×h×w; radii as for `window_sums`: bool, …×N×h×w."""
     return window_sums(masks.float(), radii) > 0.5
 
 
@@ -46,3 +41,10 @@ def pool(maps: Tensor, size: torch.Size) -> Tensor:
     """The mean of each map over the cells of a coarser grid, float, N×rows×columns."""
     factor = maps.shape[1] // size[0]
     return F.avg_pool2d(maps[:, None], factor)[:, 0]
+
+
+@lru_cache(_KEPT)
+def _distances(size: int, device: torch.device) -> Tensor:
+    """How far so many cells in a line are from one another: int, size×size."""
+    cell = torch.arange(size)
+    return (cell[:, None] - cell).abs().to(device)
