@@ -90,7 +90,8 @@ def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Genera
     """What was encoded, for the caller's stream."""
     with closing(encoded):
         for (frame, features, cues), ready in encoded:
-            ready(features.tensor)
+            for tensor in (features.tensor, features.pixels):
+                ready(tensor)
             yield frame, features, cues
 
 
@@ -123,8 +124,8 @@ def _looked_at(
 
 
 def _compared(glanced: _Glanced, look: Look | None) -> Any:
-    frame, glance, before = glanced
-    return look and look.compare(frame.image, glance, before)
+    _, glance, before = glanced
+    return look and look.compare(glance, before)
 
 
 def _glanced(frames: Generator[Frame, None, None], look: Look | None) -> Generator[_Glanced, None, None]:

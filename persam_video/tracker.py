@@ -75,11 +75,11 @@ class Look:
 
     Args:
         glance: what is seen of a picture, RGB, uint8, H×W×3, by itself.
-        compare: the cues (`Tracker.start`) of a picture, of which that was seen, and that of the one before, or None.
+        compare: the cues (`Tracker.start`) of a picture of which that was seen, and of the one before that or None.
     """
 
     glance: Callable[[Image], Any]
-    compare: Callable[[Image, Any, Any], Any]
+    compare: Callable[[Any, Any], Any]
 
 
 def looking(method: str, sam: Sam) -> Look | None:

@@ -40,7 +40,7 @@ class ColourSam:
         cells = F.interpolate(pixels, size=(rows, columns), mode="area")
         tensor = torch.zeros(1, 256, rows, columns)
         tensor[:, :3] = cells
-        return Features(tensor, geometry)
+        return Features(tensor, geometry, torch.from_numpy(image.copy()))
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:
         self.batches.append(len(prompts.points))

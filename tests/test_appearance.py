@@ -39,7 +39,7 @@ class TestCells:
         image = np.zeros((36, 64, 3), np.uint8)
         image[:, 32:, 0] = 255
         image[::2, :32, 1] = 255
-        features = Features(torch.randn(1, 256, 36, 64), Geometry(36, 64))
+        features = Features(torch.randn(1, 256, 36, 64), Geometry(36, 64), torch.from_numpy(image))
         unit, colours = describe_cells(features, colours_of(image, 64))
         assert unit.shape == (36 * 64, 256)
         torch.testing.assert_close(unit.norm(dim=1), torch.ones(36 * 64))
@@ -48,7 +48,7 @@ class TestCells:
     def test_the_spread_within_a_cell(self) -> None:
         image = np.zeros((72, 128, 3), np.uint8)
         image[::2, :, 1] = 255
-        features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128))
+        features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128), torch.from_numpy(image))
         _, colours = describe_cells(features, colours_of(image, 64))
         torch.testing.assert_close(colours[100], torch.tensor([0, 0.5, 0, 0, 0.5, 0]))
 
@@ -65,9 +65,8 @@ class TestCells:
     def test_a_frame_that_ends_within_a_cell(self, size: tuple[int, int]) -> None:
         rows, columns = Geometry(*size).grid(64)
         image = np.full((*size, 3), 255, np.uint8)
-        _, colours = describe_cells(
-            Features(torch.randn(1, 256, rows, columns), Geometry(*size)), colours_of(image, 64)
-        )
+        features = Features(torch.randn(1, 256, rows, columns), Geometry(*size), torch.from_numpy(image))
+        _, colours = describe_cells(features, colours_of(image, 64))
         torch.testing.assert_close(colours, torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(rows * columns, 6))
 
     def test_a_place_beside_its_surroundings(self) -> None:

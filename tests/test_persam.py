@@ -25,7 +25,8 @@ SQUARE = Geometry(1024, 1024)
 
 
 def features(tensor: torch.Tensor | None = None, geometry: Geometry = SQUARE) -> Features:
-    return Features(torch.randn(1, 256, *geometry.grid(64)) if tensor is None else tensor, geometry)
+    pixels = torch.zeros(geometry.height, geometry.width, 3, dtype=torch.uint8)
+    return Features(torch.randn(1, 256, *geometry.grid(64)) if tensor is None else tensor, geometry, pixels)
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (1024, 1024)) -> torch.Tensor:

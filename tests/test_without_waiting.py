@@ -100,11 +100,10 @@ def test_the_default_method(sam: Sam) -> None:
         some(OBJECTS, 144, 256),
     )
     features = sam.encode(IMAGE)
-    pixels = torch.empty(480, 854, 3, dtype=torch.uint8, device=META)
     step = Step(sam.decode, Settings())
-    step(memory, features, pixels, some(2, 288, 512))  # at first tables are made of its shape
+    step(memory, features, some(2, 288, 512))  # at first tables are made of its shape
     with nothing_from_the_cpu():
-        after, logits, scores = step(memory, features, pixels, some(2, 288, 512))
+        after, logits, scores = step(memory, features, some(2, 288, 512))
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
     assert after.found.shape == memory.found.shape
 

@@ -143,8 +143,8 @@ class KeptFeatures:
         name = hashlib.sha256(f"{self._what} {image.shape} ".encode() + image.tobytes()).hexdigest()
         path = self._folder / f"{name}.npy"
         if path.exists():
-            tensor = torch.from_numpy(np.load(path)).to(self._sam.device)
-            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.size))
+            tensor, pixels = (torch.from_numpy(each).to(self._sam.device) for each in (np.load(path), image.copy()))
+            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.size), pixels)
         features = self._sam.encode(image)
         kept = io.BytesIO()
         np.save(kept, features.tensor.cpu().numpy())

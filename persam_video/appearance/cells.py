@@ -51,11 +51,6 @@ class Colours:
         return self.mean - rows @ self.mean @ columns.T
 
 
-def pixels_of(image: Image) -> Tensor:
-    """A frame, RGB, uint8, H×W×3, as a tensor: its own memory, unless torch would not take that."""
-    return torch.from_numpy(np.require(image, requirements=("C", "W")))
-
-
 def describe_cells(features: Features, colours: Colours) -> tuple[Tensor, Tensor]:
     """What the appearance classifier sees of every cell of a frame.
 

@@ -39,16 +39,14 @@ class Step:
         self._decode = decode
         self._settings = settings
 
-    def __call__(
-        self, memory: Memory, features: Features, pixels: Tensor, flow: Tensor
-    ) -> tuple[Memory, Tensor, Tensor]:
-        """The objects in the next frame, of which so much is seen (`Cues`).
+    def __call__(self, memory: Memory, features: Features, flow: Tensor) -> tuple[Memory, Tensor, Tensor]:
+        """The objects in the next frame, with the flow from the one before (`Cues`).
 
         Returns:
             what is remembered after it, and what `AppearanceTracking.find` returns.
         """
         settings = self._settings
-        colours, finer = Colours.on_grids(pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
+        colours, finer = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
         cells = describe_cells(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
         pairs = list(zip(memory.classifiers, lifted, strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from persam_video.appearance.cells import Colours, describe_cells, pixels_of
+from persam_video.appearance.cells import Colours, describe_cells
 from persam_video.appearance.consensus import consult
 from persam_video.appearance.cues import Cues
 from persam_video.appearance.evidence import Levels
@@ -25,7 +25,7 @@ from persam_video.appearance.settings import Settings
 from persam_video.appearance.step import Step, to_places
 from persam_video.appearance.whereabouts import Whereabouts
 from persam_video.composition import NEVER, exclusive
-from persam_video.frame import Frame, Image
+from persam_video.frame import Frame
 from persam_video.persam.target import most_covered
 from persam_video.replay import Replay
 from persam_video.sam.image_encoder import Features
@@ -81,10 +81,10 @@ class AppearanceTracking:
         Args:
             cues: the frame's, if they are at hand already.
         """
-        cues = cues or Cues.of(frame.image, small_grey(frame.image), self._grey)
+        cues = cues or Cues.of(small_grey(frame.image), self._grey)
         self._grey = cues.grey
-        seen = cues.to(self._sam.device)
-        self._memory, logits, scores = self._step(self._known, features, seen.pixels, seen.flow)
+        flow = cues.flow.to(self._sam.device, non_blocking=True)
+        self._memory, logits, scores = self._step(self._known, features, flow)
         return logits, scores
 
     @property
@@ -98,7 +98,7 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         counts = (to_grid(ignored[None], FEATURE_SIZE, side)[0].to(device) < 0.5) | (coverage.amax(dim=0) > 0)
-        (colours,) = _colours(frame.image, features, FEATURE_SIZE)
+        (colours,) = Colours.on_grids(features.pixels, features.geometry, [FEATURE_SIZE])
         cells = describe_cells(features, colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, counts.flatten(), self._settings)
         levels, presence, residuals = self._mirrored(frame, classifier, masks, ignored)
@@ -119,7 +119,7 @@ class AppearanceTracking:
         side = features.geometry.side
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
-        colours, finer = _colours(image, features, FEATURE_SIZE, LOW_RES_SIZE)
+        colours, finer = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
         scores = classifier.scores(classifier.lift(*describe_cells(features, colours))).T.view_as(coverage)
         levels = Levels.measure(scores, coverage, (known - coverage).clamp(min=0))
         truth = _probabilities(masks, features)
@@ -148,11 +148,6 @@ class AppearanceTracking:
             both.append([(together.places.inputs_at(i, region), errors[i][region]) for i, region in enumerate(regions)])
             carried = exclusive(together.logits)
         return [(torch.cat((a, c)), torch.cat((b, d))) for (a, b), (c, d) in zip(*both, strict=True)]
-
-
-def _colours(image: Image, features: Features, *sizes: int) -> list[Colours]:
-    """Those of a frame, RGB, uint8, H×W×3, on some grids, where its features are."""
-    return Colours.on_grids(pixels_of(image).to(features.tensor.device), features.geometry, sizes)
 
 
 def _probabilities(masks: Tensor, features: Features) -> Tensor:

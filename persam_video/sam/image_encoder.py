@@ -19,15 +19,17 @@ from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry, to_i
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Features:
-    """What the image encoder returns for one frame.
+    """One frame, encoded.
 
     Args:
         tensor: float32, 1×256×rows×columns of the features' grid (`Geometry.grid`): 1×256×36×64 for a frame of 16:9.
         geometry: the frame's size.
+        pixels: the frame itself, RGB, uint8, H×W×3, where the tensor is.
     """
 
     tensor: Tensor
     geometry: Geometry
+    pixels: Tensor
 
 
 class Encode(Protocol):
@@ -82,8 +84,9 @@ class ImageEncoder:
         pinned = self._device.type == "cuda"
         pictures = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
         np.stack(images, out=pictures.numpy())
-        tensor = self._encode(pictures.to(self._device, non_blocking=True))
-        return [Features(tensor[i : i + 1], geometry) for i in range(len(images))]
+        pictures = pictures.to(self._device, non_blocking=True)
+        tensor = self._encode(pictures)
+        return [Features(tensor[i : i + 1], geometry, pictures[i]) for i in range(len(images))]
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
