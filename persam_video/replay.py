@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from persam_video.streams import Turns, recording_stream
+from persam_video.tables import tables_used
 from persam_video.words import one_line
 
 P = ParamSpec("P")
@@ -42,7 +43,7 @@ class Replay(Generic[P, R]):
     Args:
         function: of tensors, or tuples and dataclasses of them, and of numbers, to the like. It must not change
             anything, nor need any number of a tensor before it returns. Tensors it was given must not change later:
-            what comes again is taken to be the same.
+            what comes again is taken to be the same. What else it uses must stay where it is, as a `table` does.
         record: `record_cuda_graph` on a device, or the like; None: nothing is recorded.
     """
 
@@ -94,7 +95,8 @@ class _Recording:
     """What a function does with copies of what it is given."""
 
     def __init__(self, function: Callable[..., Any], given: Any, record: Record) -> None:
-        with torch.inference_mode(False), torch.no_grad():  # whose tensors could not be written to outside of it
+        # Inference mode's tensors could not be written to outside of it.
+        with torch.inference_mode(False), torch.no_grad(), tables_used() as self._tables:
             self._inputs = [each.clone() for each in _tensors(given)]
             args, kwargs = _filled(given, iter(self._inputs))
             self._result, self._run = record(lambda: function(*args, **dict(kwargs)))

@@ -19,7 +19,9 @@ import torch
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 
 from persam_video import DamagedVideoError, Sam, Tracker, track
+from persam_video.ahead import _taken_over
 from persam_video.errors import OutputError, VideoError
+from persam_video.frame import Frame
 from persam_video.masks.palette import read_palette_png, write_palette_png
 from persam_video.outputs import MaskOutput, OutputThreads, OverlayOutput
 from persam_video.video.reader import open_video
@@ -50,6 +52,15 @@ def write_clip(path: Path, frames: int, still: bool = False) -> Path:
             writer.write(draw(squares, index)[0], index)
     write_palette_png(path.with_name("ann.png"), draw(squares, 0)[1])
     return path
+
+
+def test_all_that_was_encoded_is_waited_for(colours: Sam) -> None:
+    image, _ = draw(SQUARES, 0)
+    encoded = (Frame(index=0, image=image, name="0"), colours.encode(image), None)
+    waited: list[Any] = []
+    assert list(_taken_over(each for each in [(encoded, waited.append)])) == [encoded]
+    _, features, _ = encoded
+    assert [id(each) for each in waited] == [id(features.tensor), id(features.pixels)]
 
 
 class TestTrack:

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from segment_anything import SamPredictor
+from segment_anything.modeling.common import LayerNorm2d
 
 from persam_video import InputError, Sam, load_sam
 from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
 from persam_video.sam import mobile_sam
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.inference_layers import ConvGelu, PackedLinear
+from persam_video.sam.inference_layers import ChannelNorm, ConvGelu, PackedLinear
 from persam_video.sam.models import (
     build_network,
     choose_device,
@@ -141,8 +142,10 @@ class TestEncode:
 
     def test_a_batch_is_encoded_as_each_picture_alone(self, sam: Sam, picture: np.ndarray) -> None:
         pictures = [picture, picture[::-1], picture[:, ::-1]]
-        for together, alone in zip(sam.encode.batch(pictures), map(sam.encode, pictures), strict=True):
+        for picture, together in zip(pictures, sam.encode.batch(pictures), strict=True):
+            alone = sam.encode(picture)
             assert together.geometry == alone.geometry
+            assert np.array_equal(together.pixels, picture) and np.array_equal(alone.pixels, picture)
             torch.testing.assert_close(together.tensor, alone.tensor, atol=1e-4, rtol=0)
 
     @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -154,6 +157,7 @@ class TestEncode:
         other = load_sam("vit_t", device="cpu", progress=False)
         kinds = Counter(type(layer) for layer in cast(Any, other.encode)._network.modules())
         assert (kinds[PackedLinear] > 30) == faster
+        assert kinds[ChannelNorm] == 2 and not kinds[LayerNorm2d]
         masks = Prompts(torch.rand(2, 1, 2) * 500, torch.ones(2, 1), masks=torch.randn(2, 144, 256) * 5)
         features = sam.encode(picture)
         expected = sam.decode(features, masks).logits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -16,13 +15,12 @@ from persam_video.frame import Image
 from persam_video.persam.target import unit_features
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
+from persam_video.tables import table
 
 _SURROUNDINGS = 4
 """A place's surroundings reach so many places to each side: about one cell of the features."""
 _BY_OPENCV = ("cpu",)
 """Where it pools bytes faster than torch."""
-_KEPT = 32
-"""Tables of so many sizes, of at most 4 MB each for 4K."""
 _REDUCTIONS = {1: cv2.REDUCE_SUM, 2: cv2.REDUCE_SUM2}
 """By the power of what is summed."""
 
@@ -100,19 +98,19 @@ def _mean_power(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
     return rows.contiguous() @ _shares(width, grid[1], rows.device).T
 
 
-@lru_cache(_KEPT)
-def _shares(length: int, places: int, device: torch.device) -> Tensor:
+@table
+def _shares(length: int, places: int) -> Tensor:
     """What each of so many pixels in a line adds to the mean of every place: float, places×length."""
     pixel, place = torch.arange(length), torch.arange(places)
     starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
     inside = (pixel >= starts[:, None]) & (pixel < stops[:, None])
-    return (inside / (stops - starts)[:, None]).to(device)
+    return inside / (stops - starts)[:, None]
 
 
-@lru_cache(_KEPT)
-def _surroundings(length: int, device: torch.device) -> Tensor:
+@table
+def _surroundings(length: int) -> Tensor:
     """What each of so many places in a line adds to the mean of every place's surroundings: float, length×length. The
     first and the last place are repeated beyond the ends."""
     place = torch.arange(length)
     around = (place[:, None] + torch.arange(-_SURROUNDINGS, _SURROUNDINGS + 1)).clamp(0, length - 1)
-    return F.one_hot(around, length).float().mean(dim=1).to(device)
+    return F.one_hot(around, length).float().mean(dim=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -13,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.frame import Image
+from persam_video.tables import table
 
 _LONGER_SIDE = 512
 """The picture's, in pixels, where the flow is computed: finer flow is no better on masks of 256."""
-_KEPT = 8
-"""Grids, of some 300 KB each."""
 
 Grey = npt.NDArray[np.uint8]
 """A small picture, h×w."""
@@ -69,9 +67,9 @@ def carry(maps: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(maps[None], places.permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
 
 
-@lru_cache(_KEPT)
-def _places(height: int, width: int, device: torch.device) -> Tensor:
+@table
+def _places(height: int, width: int) -> Tensor:
     """Where the places of a grid are, as `torch.nn.functional.grid_sample` counts: float, 2×height×width, (x, y), from
     -1 to 1."""
     y, x = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
-    return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width))).to(device)
+    return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)))

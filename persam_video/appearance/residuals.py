@@ -24,6 +24,8 @@ _INPUTS = 11
 _MOST_SAMPLES = 8192
 _BANDWIDTH = 1.0
 """Of the kernel: the inputs have their own scales."""
+_OBJECTS_AT_A_TIME = 16
+"""How many are corrected at once where all places are looked at: the kernel of each has 20 MB."""
 _COUNTING = ("cpu",)
 """Where it costs nothing to count."""
 
@@ -101,10 +103,10 @@ class Residuals:
         flat, inside = logits.flatten(1), regions.flatten(1)
         if logits.device.type not in _COUNTING:
             # All places are looked at: counting those of the regions would mean to wait.
-            expected = _corrected(flat, places.inputs(), self.landmarks, self.weights)
-            return torch.where(inside, expected, flat).view_as(logits)
+            every = (flat, places.inputs(), self.landmarks, self.weights)
+            parts = zip(*(each.split(_OBJECTS_AT_A_TIME) for each in every), strict=True)
+            return torch.where(inside, torch.cat([_corrected(*part) for part in parts]), flat).view_as(logits)
         corrected = flat.clone()
-        # One after another: the kernels of all would be 20 MB each.
         for number, (mine, region) in enumerate(zip(corrected, inside, strict=True)):
             where = region.nonzero()[:, 0]
             inputs = places.inputs_at(number, where)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.persam.location_prior import location_prior
-
-_KEPT = 32
-"""Tables of so many sizes, of some hundred KB each."""
+from persam_video.tables import table
 
 
 def window_sums(maps: Tensor, radii: Tensor) -> Tensor:
@@ -43,8 +39,8 @@ def pool(maps: Tensor, size: torch.Size) -> Tensor:
     return F.avg_pool2d(maps[:, None], factor)[:, 0]
 
 
-@lru_cache(_KEPT)
-def _distances(size: int, device: torch.device) -> Tensor:
+@table
+def _distances(size: int) -> Tensor:
     """How far so many cells in a line are from one another: int, size×size."""
     cell = torch.arange(size)
-    return (cell[:, None] - cell).abs().to(device)
+    return (cell[:, None] - cell).abs()

@@ -21,7 +21,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float N×C×h×w, normalised over the channels of every place; the quicker if they are last in memory."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1).float()).permute(0, 3, 1, 2)
 
 
 class ConvGelu(nn.Module):
