@@ -104,7 +104,7 @@ class Residuals:
         if logits.device.type not in _COUNTING:
             # All places are looked at: counting those of the regions would mean to wait.
             every = (flat, places.inputs(), self.landmarks, self.weights)
-            parts = zip(*(each.split(_OBJECTS_AT_A_TIME) for each in every), strict=True)
+            parts = zip(*(torch.split(each, _OBJECTS_AT_A_TIME) for each in every), strict=True)
             return torch.where(inside, torch.cat([_corrected(*part) for part in parts]), flat).view_as(logits)
         corrected = flat.clone()
         for number, (mine, region) in enumerate(zip(corrected, inside, strict=True)):
