@@ -90,8 +90,7 @@ def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Genera
     """What was encoded, for the caller's stream."""
     with closing(encoded):
         for (frame, features, cues), ready in encoded:
-            for tensor in (features.tensor, features.pixels):
-                ready(tensor)
+            ready(features.tensor, features.pixels)
             yield frame, features, cues
 
 

@@ -70,7 +70,8 @@ def named(owners: Tensor, object_ids: Sequence[int]) -> LabelMap:
 def owned(logits: Tensor) -> Tensor:
     """The places that belong to each object (`compose`), bool, N×h×w."""
     number = torch.arange(1, len(logits) + 1, device=logits.device)
-    return _with_background(logits).max(dim=0).indices == number[:, None, None]
+    # Places that are no number, which would count as highest, belong to nobody.
+    return (_with_background(logits).max(dim=0).indices == number[:, None, None]) & (logits > 0)
 
 
 def exclusive(logits: Tensor) -> Tensor:

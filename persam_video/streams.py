@@ -9,8 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-Ready = Callable[[Tensor], None]
-"""Lets the current stream wait for a tensor of another, and keeps its memory until the work with it is done."""
+Ready = Callable[..., None]
+"""Lets the current stream wait for tensors of another, and keeps their memory until the work with them is done."""
 
 
 @lru_cache
@@ -46,13 +46,14 @@ class Stream:
     def ready(self) -> Ready:
         """For tensors that are made in this stream by what was started up to now, to be called where they are used."""
         if self._stream is None:
-            return lambda tensor: None
+            return lambda *tensors: None
         made = self._stream.record_event()
 
-        def wait(tensor: Tensor) -> None:
-            stream = torch.cuda.current_stream(tensor.device)
+        def wait(*tensors: Tensor) -> None:
+            stream = torch.cuda.current_stream(tensors[0].device)
             stream.wait_event(made)
-            tensor.record_stream(stream)
+            for tensor in tensors:
+                tensor.record_stream(stream)
 
         return wait
 

@@ -58,7 +58,7 @@ def test_all_that_was_encoded_is_waited_for(colours: Sam) -> None:
     image, _ = draw(SQUARES, 0)
     encoded = (Frame(index=0, image=image, name="0"), colours.encode(image), None)
     waited: list[Any] = []
-    assert list(_taken_over(each for each in [(encoded, waited.append)])) == [encoded]
+    assert list(_taken_over(each for each in [(encoded, lambda *tensors: waited.extend(tensors))])) == [encoded]
     _, features, _ = encoded
     assert [id(each) for each in waited] == [id(features.tensor), id(features.pixels)]
 

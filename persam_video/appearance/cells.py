@@ -95,16 +95,23 @@ def _mean_power(pixels: Image, grid: tuple[int, int], power: int) -> Tensor:
         cv2.reduce(flat[start:stop], 0, _REDUCTIONS[power], dtype=cv2.CV_32F, dst=mean[None])
         mean /= stop - start
     rows = torch.from_numpy(means).view(-1, width, channels).permute(2, 0, 1)
-    return rows.contiguous() @ _shares(width, grid[1], rows.device).T
+    inside = _inside(width, grid[1], rows.device)
+    return rows.contiguous() @ inside.T / inside.sum(dim=1)  # in this order flat colours have no deviation
+
+
+@table
+def _inside(length: int, places: int) -> Tensor:
+    """Which of so many pixels in a line lie in every place: float, places×length, 0 or 1."""
+    pixel, place = torch.arange(length), torch.arange(places)
+    starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
+    return ((pixel >= starts[:, None]) & (pixel < stops[:, None])).float()
 
 
 @table
 def _shares(length: int, places: int) -> Tensor:
-    """What each of so many pixels in a line adds to the mean of every place: float, places×length."""
-    pixel, place = torch.arange(length), torch.arange(places)
-    starts, stops = place * length // places, ((place + 1) * length + places - 1) // places
-    inside = (pixel >= starts[:, None]) & (pixel < stops[:, None])
-    return inside / (stops - starts)[:, None]
+    """What each of them adds to the mean of every place: float, places×length."""
+    inside = _inside(length, places, torch.device("cpu"))
+    return inside / inside.sum(dim=1, keepdim=True)
 
 
 @table

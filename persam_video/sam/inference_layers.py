@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
@@ -69,20 +71,24 @@ class PackedLinear(nn.Module):
 
 def write_over(network: nn.Module) -> None:
     """Replace every GELU of a network by `GeluInPlace`."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.GELU) and child.approximate == "none":
-                setattr(module, name, GeluInPlace())
+
+    def changed(layer: nn.Module) -> nn.Module:
+        return GeluInPlace() if isinstance(layer, nn.GELU) and layer.approximate == "none" else layer
+
+    _replace(network, changed)
 
 
 def fuse_norms(network: nn.Module) -> None:
     """Replace every `LayerNorm2d` of a network by `ChannelNorm`."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, LayerNorm2d):
-                norm = ChannelNorm(len(child.weight), child.eps, device="meta")
-                norm.weight, norm.bias = child.weight, child.bias
-                setattr(module, name, norm)
+
+    def changed(layer: nn.Module) -> nn.Module:
+        if not isinstance(layer, LayerNorm2d):
+            return layer
+        norm = ChannelNorm(len(layer.weight), layer.eps, device="meta")
+        norm.weight, norm.bias = layer.weight, layer.bias
+        return norm
+
+    _replace(network, changed)
 
 
 def is_packing_faster() -> bool:
@@ -98,10 +104,16 @@ def has_onednn(operation: str) -> bool:
 
 def pack_linears(network: nn.Module) -> None:
     """Replace every linear layer of a network by `PackedLinear`."""
+    _replace(network, lambda layer: PackedLinear(layer) if type(layer) is nn.Linear else layer)
+
+
+def _replace(network: nn.Module, changed: Callable[[nn.Module], nn.Module]) -> None:
+    """Put what each layer of a network is changed into in its place."""
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if type(child) is nn.Linear:
-                setattr(module, name, PackedLinear(child))
+            layer = changed(child)
+            if layer is not child:
+                setattr(module, name, layer)
 
 
 def keep_weights_as(network: nn.Module, dtype: torch.dtype) -> None:

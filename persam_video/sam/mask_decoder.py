@@ -54,7 +54,6 @@ class MaskDecoder:
         self._transformer = GuidedTransformer(mask_decoder.transformer)
         self._upscaling = MaskUpscaling(mask_decoder.output_upscaling)
         self._weights = MaskWeights(mask_decoder.output_hypernetworks_mlps)
-        self._masks = len(mask_decoder.output_hypernetworks_mlps)
         with torch.no_grad():
             self._position = prompt_encoder.places()
             self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
@@ -88,5 +87,6 @@ class MaskDecoder:
         tokens = torch.cat((self._tokens.expand(len(sparse), -1, -1), sparse), dim=1)
 
         tokens, places = self._transformer(image, position, tokens, prompts.guidance)
-        masks = self._upscaling(places, self._weights(tokens[:, 1 : 1 + self._masks]), rows)
+        weights = self._weights(tokens[:, 1 : 1 + self._parts.num_mask_tokens])
+        masks = self._upscaling(places, weights, rows)
         return masks, self._parts.iou_prediction_head(tokens[:, 0])

@@ -53,24 +53,21 @@ class MaskWeights(nn.Module):
 
     def __init__(self, networks: Any) -> None:
         super().__init__()
-        layers = [*zip(*(network.layers for network in networks), strict=True)]
         self._layers = [
-            (torch.stack([each.weight.T for each in same]).detach(), torch.stack([each.bias for each in same]).detach())
-            for same in layers
+            (
+                torch.stack([each.weight.T for each in same]).detach(),  # [M, inputs, outputs]
+                torch.stack([each.bias[None] for each in same]).detach(),  # [M, 1, outputs]
+            )
+            for same in zip(*(network.layers for network in networks), strict=True)
         ]
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Float, N×M×C, the tokens of M masks: N×M×C/8."""
-        first, *others = self._layers
-        x = _affine(tokens.transpose(0, 1), *first)
-        for layer in others:
-            x = _affine(x.relu_(), *layer)
-        return x.transpose(0, 1)
-
-
-def _affine(x: Tensor, matrices: Tensor, biases: Tensor) -> Tensor:
-    """Float, M×N×inputs, through M×inputs×outputs, and with M×outputs: M×N×outputs."""
-    return torch.baddbmm(biases[:, None], x, matrices)
+        x = tokens.transpose(0, 1)
+        *hidden, (matrices, biases) = self._layers
+        for inner, shift in hidden:
+            x = torch.baddbmm(shift, x, inner).relu_()
+        return torch.baddbmm(biases, x, matrices).transpose(0, 1)
 
 
 def _as_linear(layer: nn.ConvTranspose2d) -> nn.Linear:
