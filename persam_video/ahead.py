@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from persam_video.background import in_batches, read_ahead, work_ahead
-from persam_video.cores import Cores
 from persam_video.frame import Frame
+from persam_video.runtime.prefetch import batched, map_ahead, prefetch
+from persam_video.runtime.streams import Ready, SideStream
+from persam_video.runtime.threads import ThreadPlan
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
-from persam_video.streams import Ready, Stream
 from persam_video.tracker import Look
 
 _READ_AHEAD = 4
@@ -40,7 +40,7 @@ class StageSeconds:
 
 
 def encoded_ahead(
-    source: Iterable[Frame], sam: Sam, look: Look | None, seconds: StageSeconds, cores: Cores
+    source: Iterable[Frame], sam: Sam, look: Look | None, seconds: StageSeconds, cores: ThreadPlan
 ) -> Generator[Encoded, None, None]:
     """Frames with their features, never more than a few ahead of the caller; on few cores, and beside a GPU, with their
     cues.
@@ -48,17 +48,17 @@ def encoded_ahead(
     Args:
         seconds: what reading and encoding took is added to it.
     """
-    if cores.run_model and cores.frames == 1:
+    if cores.model_on_cpu and cores.frames == 1:
         look = None  # nothing is done meanwhile
-    frames = read_ahead(_glanced(_timed(source, seconds), look), _READ_AHEAD)
+    frames = prefetch(_glanced(_timed(source, seconds), look), _READ_AHEAD)
     if cores.frames > 1:
         return _encoded_at_once(frames, sam, look, seconds, cores)
     encoded = _encoded_in_turn(_looked_at(frames, look, cores), sam, seconds, cores)
-    return _taken_over(encoded if cores.run_model else read_ahead(encoded, max(_ENCODE_AHEAD, sam.batch)))
+    return _taken_over(encoded if cores.model_on_cpu else prefetch(encoded, max(_ENCODE_AHEAD, sam.batch)))
 
 
 def _encoded_at_once(
-    frames: Generator[_Glanced, None, None], sam: Sam, look: Look | None, seconds: StageSeconds, cores: Cores
+    frames: Generator[_Glanced, None, None], sam: Sam, look: Look | None, seconds: StageSeconds, cores: ThreadPlan
 ) -> Generator[Encoded, None, None]:
     """Several batches at once, each looked at and encoded by one core."""
 
@@ -66,19 +66,19 @@ def _encoded_at_once(
         with cores.share():
             return _encode([(each[0], _compared(each, look)) for each in batch], sam)
 
-    with closing(frames), closing(work_ahead(work, in_batches(frames, sam.batch), cores.frames)) as worked:
+    with closing(frames), closing(map_ahead(work, batched(frames, sam.batch), cores.frames)) as worked:
         for _, (encoded, spent) in worked:
             seconds.encode += spent
             yield from encoded
 
 
 def _encoded_in_turn(
-    frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds, cores: Cores
+    frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds, cores: ThreadPlan
 ) -> Generator[tuple[Encoded, Ready], None, None]:
     """Frames with their cues, one batch after another; a GPU goes on meanwhile with what others have it do."""
-    stream = Stream(sam.device)
+    stream = SideStream(sam.device)
     with closing(frames):
-        for batch in in_batches(frames, sam.batch):
+        for batch in batched(frames, sam.batch):
             with cores.share(), stream.used():
                 encoded, spent = _encode(batch, sam)
             seconds.encode += spent
@@ -106,7 +106,7 @@ def _encode(batch: list[tuple[Frame, Any]], sam: Sam) -> tuple[list[Encoded], fl
 
 
 def _looked_at(
-    frames: Generator[_Glanced, None, None], look: Look | None, cores: Cores
+    frames: Generator[_Glanced, None, None], look: Look | None, cores: ThreadPlan
 ) -> Generator[tuple[Frame, Any], None, None]:
     """Frames with their cues, several at once, if there is anything to see."""
     if look is None:
@@ -118,7 +118,7 @@ def _looked_at(
         with cores.share():
             return _compared(glanced, look)
 
-    with closing(work_ahead(work, frames, _LOOKERS)) as seen:
+    with closing(map_ahead(work, frames, _LOOKERS)) as seen:
         yield from ((frame, cues) for (frame, _, _), cues in seen)
 
 

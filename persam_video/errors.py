@@ -3,7 +3,7 @@
     PersamError
     ├── InputError              what was asked for cannot be done (exit code 2)
     │   ├── VideoError          the video cannot be read at all
-    │   ├── FirstMaskError      the first frame's masks cannot be used
+    │   ├── AnnotationError      the first frame's masks cannot be used
     │   ├── CheckpointError     the weights cannot be had, or are not what they should be
     │   ├── DeviceError         the device or the precision is not available
     │   └── OutputError         the outputs cannot be written where they should go
@@ -27,7 +27,7 @@ class VideoError(InputError):
     """The video does not exist, is no video, or holds no frame."""
 
 
-class FirstMaskError(InputError):
+class AnnotationError(InputError):
     """The first frame's masks cannot be read or do not fit the video."""
 
 

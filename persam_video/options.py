@@ -9,12 +9,12 @@ METHODS = {
 }
 DEFAULT_METHOD = "appearance"
 
-PICTURE_METHODS = {
+IMAGE_METHODS = {
     "persam": "PerSAM: nothing is learned; SAM's attention is guided to the target",
     "persam-f": "PerSAM-F: two scale weights are learned for every object",
 }
 """For pictures by themselves, where there is no frame before."""
-DEFAULT_PICTURE_METHOD = "persam"
+DEFAULT_IMAGE_METHOD = "persam"
 
 MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
 DEFAULT_MODEL = "vit_t"

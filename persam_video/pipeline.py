@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from persam_video.ahead import StageSeconds, encoded_ahead
-from persam_video.background import read_ahead
-from persam_video.cores import Cores
+from persam_video.files.atomic import check_writable
 from persam_video.frame import Frame, FrameResult, LabelMap, ids_in
-from persam_video.given import FirstMask, gather
-from persam_video.heap import give_back_memory
-from persam_video.masks.prompts import ObjectPrompt
+from persam_video.inputs.annotations import FirstMask, gather
+from persam_video.inputs.prompts import ObjectPrompt
+from persam_video.methods.saved_targets import SavedTargets, load_targets, targets_writer
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
-from persam_video.prompted import first_label_map
+from persam_video.prompt_masks import first_label_map
+from persam_video.runtime.heap import release_free_memory
+from persam_video.runtime.prefetch import prefetch
+from persam_video.runtime.threads import ThreadPlan
 from persam_video.sam.models import Sam, load_sam
-from persam_video.saved_targets import SavedTargets, load_targets, targets_writer
 from persam_video.tracker import Tracker, check_method, looking
 from persam_video.video.reader import VideoReader, open_video
-from persam_video.whole_file import check_writable
 
 _BEGUN_AHEAD = 1
 _GIVE_BACK_EVERY = 20
@@ -88,7 +88,7 @@ def track(
             first_mask=first_mask,
             first_prompts=first_prompts,
             later_masks=((frame, Path(path)) for frame, path in (later_masks or {}).items()),
-            nothing_needed=targets is not None,
+            allow_empty=targets is not None,
         )
         if sam is None:
             sam = load_sam(model, checkpoint=checkpoint, device=device, precision=precision)
@@ -124,7 +124,7 @@ def track_frames(
     """
     seconds = seconds if seconds is not None else StageSeconds()
     objects = [] if label_map is None else ids_in(label_map)
-    cores = Cores(len(objects) + (0 if targets is None else len(targets.object_ids)), sam.device)
+    cores = ThreadPlan(len(objects) + (0 if targets is None else len(targets.object_ids)), sam.device)
     tracker = None if targets is None else Tracker.from_targets(sam, targets)
     look = looking(method if targets is None else targets.method, sam)
 
@@ -145,12 +145,12 @@ def track_frames(
                 if keep is not None and given is not None:
                     keep(tracker.targets)
                 if number % _GIVE_BACK_EVERY == 0:
-                    give_back_memory()
+                    release_free_memory()
                 yield result, time.perf_counter() - started
 
     # A GPU goes on with the next frame while the result of one is made.
-    ahead = begun() if cores.run_model else read_ahead(begun(), _BEGUN_AHEAD)
-    with cores.opencv_shares(), closing(ahead) as results:
+    ahead = begun() if cores.model_on_cpu else prefetch(begun(), _BEGUN_AHEAD)
+    with cores.limit_opencv(), closing(ahead) as results:
         for result, spent in results:
             started = time.perf_counter()
             made = result()

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from persam_video.composition import label_map_of
-from persam_video.errors import FirstMaskError, InputError
+from persam_video.errors import AnnotationError, InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, ids_in
-from persam_video.masks.first_frame import check_label_map
-from persam_video.options import DEFAULT_PICTURE_METHOD, PICTURE_METHODS
-from persam_video.persam.segmentation import PERSAM, PERSAM_F_PICTURES, Recipe, personalise, segment
-from persam_video.persam.target import Targets
+from persam_video.inputs.first_mask import check_label_map
+from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, Recipe, personalise, segment
+from persam_video.methods.persam.target import Targets
+from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
 from persam_video.sam.models import Sam
+from persam_video.sam.object_masks import to_label_map
 
-_RECIPES = {"persam": PERSAM, "persam-f": PERSAM_F_PICTURES}
+_RECIPES = {"persam": PERSAM, "persam-f": PERSAM_F_IMAGES}
 
 
 class Segmenter:
@@ -29,10 +29,10 @@ class Segmenter:
         sam: from `load_sam`.
         references: pictures, RGB, uint8, H×W×3, each with its label map as for `Tracker`. All must show the same
             objects; what several tell of an object is pooled.
-        method: ``persam`` or ``persam-f`` (`persam_video.options.PICTURE_METHODS`), or a `Recipe`.
+        method: ``persam`` or ``persam-f`` (`persam_video.options.IMAGE_METHODS`), or a `Recipe`.
     Raises:
         InputError: no such method, or no reference.
-        FirstMaskError: a label map is not of its picture's size, holds no object or no valid ids, or not the same
+        AnnotationError: a label map is not of its picture's size, holds no object or no valid ids, or not the same
             objects as the first.
     """
 
@@ -41,10 +41,10 @@ class Segmenter:
         sam: Sam,
         references: Sequence[tuple[Image, npt.ArrayLike]],
         *,
-        method: str | Recipe = DEFAULT_PICTURE_METHOD,
+        method: str | Recipe = DEFAULT_IMAGE_METHOD,
     ) -> None:
         if isinstance(method, str) and method not in _RECIPES:
-            raise InputError(f"unknown method {method!r}; for pictures the methods are {', '.join(PICTURE_METHODS)}")
+            raise InputError(f"unknown method {method!r}; for pictures the methods are {', '.join(IMAGE_METHODS)}")
         if not references:
             raise InputError("no reference was given; give at least one picture with its mask")
         self._sam = sam
@@ -58,7 +58,7 @@ class Segmenter:
         frame = picture if isinstance(picture, Frame) else Frame(index=0, image=picture, name="00000")
         features = self._sam.encode(frame.image)
         logits, scores = segment(self._sam.decode, features, self._targets, self._recipe)
-        label_map = label_map_of(logits, features.geometry, self.object_ids)
+        label_map = to_label_map(logits, features.geometry, self.object_ids)
         return FrameResult.of(frame, label_map, dict(zip(self.object_ids, scores.tolist(), strict=True)))
 
     def _learn(self, number: int, picture: Image, label_map: npt.ArrayLike) -> Targets:
@@ -71,7 +71,7 @@ class Segmenter:
         object_ids = ids_in(given)
         if self.object_ids and object_ids != self.object_ids:
             shown, wanted = (", ".join(map(str, ids)) for ids in (object_ids, self.object_ids))
-            raise FirstMaskError(
+            raise AnnotationError(
                 f"the mask of reference {number} holds the objects {shown}, that of the first {wanted}; "
                 "all references must show the same objects"
             )

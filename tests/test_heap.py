@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import resource, torch
-from persam_video.heap import keep_freed_memory
+from persam_video.runtime.heap import keep_freed_memory
 {}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -41,13 +41,13 @@ def test_freed_memory_is_not_asked_for_again() -> None:
 def test_what_is_free_can_be_given_back() -> None:
     program = """
 import psutil, torch
-from persam_video.heap import give_back_memory, keep_freed_memory
+from persam_video.runtime.heap import release_free_memory, keep_freed_memory
 keep_freed_memory()
 resident = psutil.Process().memory_info
 before = resident().rss
 torch.ones(20_000_000)
 kept = resident().rss - before
-give_back_memory()
+release_free_memory()
 print(kept, resident().rss - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -59,7 +59,7 @@ print(kept, resident().rss - before)
 def test_garbage_is_looked_for_seldom_and_not_at_the_end() -> None:
     program = """
 import atexit, gc
-from persam_video.heap import collect_seldom
+from persam_video.runtime.heap import collect_garbage_rarely
 atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # what is registered later is done before
 phases = []
 gc.callbacks.append(lambda phase, info: phases.append(phase))
@@ -75,4 +75,4 @@ print(len(phases))
     collections, frozen = said("")
     assert int(collections) > 10
     assert frozen == "False"
-    assert said("collect_seldom()") == ["0", "True"]
+    assert said("collect_garbage_rarely()") == ["0", "True"]

@@ -12,7 +12,7 @@ from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
 from persam_video.sam.two_way_transformer import GuidedTransformer
-from persam_video.sam.upscaling import MaskUpscaling, MaskWeights
+from persam_video.sam.upscaling import MaskHypernetworks, MaskUpscaling
 
 
 @pytest.fixture
@@ -84,4 +84,4 @@ def test_the_weights_of_masks_are_those_of_sams_networks() -> None:
     networks = nn.ModuleList([MLP(64, 64, 8, 3) for _ in range(4)]).requires_grad_(False)
     tokens = torch.randn(3, 4, 64)
     expected = torch.stack([network(tokens[:, i]) for i, network in enumerate(networks)], dim=1)
-    torch.testing.assert_close(MaskWeights(networks)(tokens), expected)
+    torch.testing.assert_close(MaskHypernetworks(networks)(tokens), expected)

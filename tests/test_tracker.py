@@ -12,10 +12,10 @@ import torch
 from colour_sam import BLUE, GREEN, RED, YELLOW, ColourSam, Square, draw
 
 from persam_video import Frame, FrameResult, Sam, Tracker
-from persam_video.appearance.tracking import AppearanceTracking
-from persam_video.composition import compose
-from persam_video.errors import FirstMaskError, InputError
-from persam_video.replay import _tensors
+from persam_video.errors import AnnotationError, InputError
+from persam_video.methods.appearance.method import AppearanceMethod
+from persam_video.runtime.cuda_graphs import _tensors
+from persam_video.sam.object_masks import argmax_with_background
 
 SQUARES = [
     Square(3, RED, left=8, top=16, away=range(5, 9)),
@@ -140,7 +140,7 @@ class TestFirstFrame:
         ],
     )
     def test_masks_that_cannot_be_used(self, label_map: np.ndarray, message: str) -> None:
-        with pytest.raises(FirstMaskError, match=message):
+        with pytest.raises(AnnotationError, match=message):
             Tracker(ColourSam(), draw(SQUARES, 0)[0], label_map)
 
 
@@ -180,7 +180,7 @@ class TestLater:
     def test_a_mask_that_cannot_be_used_changes_nothing(self) -> None:
         image, label_map = draw(SQUARES, 0)
         tracker = Tracker(ColourSam(), image, label_map)
-        with pytest.raises(FirstMaskError, match="9×9"):
+        with pytest.raises(AnnotationError, match="9×9"):
             tracker.step(image, label_map=np.ones((9, 9), np.uint8))
         assert tracker.step(draw(SQUARES, 1)[0]).index == 1
 
@@ -218,7 +218,7 @@ class TestWork:
         """All that a tracker holds after a step is as large as after the first."""
 
         def size(tracker: Tracker) -> int:
-            known = _tensors(cast(AppearanceTracking, tracker._method)._memory)
+            known = _tensors(cast(AppearanceMethod, tracker._method)._memory)
             assert len(known) > 20
             return sum(each.numel() for each in known)
 
@@ -230,7 +230,7 @@ class TestWork:
         assert size(tracker) == before
 
     def test_what_is_not_needed_any_more_is_freed_at_once(self) -> None:
-        """Python seldom looks for what refers to itself (`collect_seldom`)."""
+        """Python seldom looks for what refers to itself (`collect_garbage_rarely`)."""
         gc.disable()
         try:
             image, label_map = draw(SQUARES, 0)
@@ -246,8 +246,8 @@ class TestWork:
 class TestCompose:
     def test_the_highest_positive_logit_has_the_place(self) -> None:
         logits = torch.tensor([[[1.0, -1.0, 2.0, -3.0]], [[2.0, -2.0, 1.0, 0.5]]])
-        assert compose([logits]).tolist() == [[2, 0, 1, 2]]
+        assert argmax_with_background([logits]).tolist() == [[2, 0, 1, 2]]
 
     def test_in_parts_it_is_the_same(self) -> None:
         logits = torch.randn(7, 5, 6)
-        assert torch.equal(compose(logits.split(3)), compose([logits]))
+        assert torch.equal(argmax_with_background(logits.split(3)), argmax_with_background([logits]))

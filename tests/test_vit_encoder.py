@@ -14,10 +14,10 @@ from segment_anything.modeling import ImageEncoderViT
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from persam_video import Sam, load_sam
+from persam_video.sam.grids import to_input
 from persam_video.sam.image_encoder import ImageEncoder
 from persam_video.sam.inference_layers import fuse_norms
 from persam_video.sam.models import build_network, sam_from_network
-from persam_video.sam.preprocess import to_input
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 

@@ -30,18 +30,18 @@ from tqdm import tqdm
 from persam_video.cli.common import Parser, add_model_options, positive, run
 from persam_video.cli.davis import add_dataset_options, open_chosen
 from persam_video.errors import InputError
+from persam_video.evaluation.perseg import PersegObject, open_perseg, score
+from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.files.images import read_image
 from persam_video.frame import LabelMap, ids_in
-from persam_video.masks.first_frame import load_first_masks
-from persam_video.masks.prompts import ObjectPrompt
-from persam_video.persam.segmentation import PERSAM, PERSAM_F, PERSAM_F_PICTURES, Recipe
-from persam_video.persam.tracking import PersamTracking
-from persam_video.perseg import PersegObject, open_perseg, score
-from persam_video.prompted import segment_prompts
+from persam_video.inputs.first_mask import load_first_masks
+from persam_video.inputs.prompts import ObjectPrompt
+from persam_video.methods.persam.method import PersamMethod
+from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F, PERSAM_F_IMAGES, Recipe
+from persam_video.prompt_masks import segment_prompts
 from persam_video.sam.models import Sam
 from persam_video.segmenter import Segmenter
 from persam_video.tracker import Tracker
-from persam_video.video.images import read_picture
-from persam_video.whole_file import check_writable, write_whole
 
 PROGRAM = "ablation.py"
 Picture = npt.NDArray[np.uint8]
@@ -90,7 +90,7 @@ def _measure(options: argparse.Namespace) -> int:
         raise InputError("give the data: either --perseg ROOT or --davis ROOT")
     figures = options.command(options, quality.load_with_features(options))
     if options.json is not None:
-        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
 
 
@@ -111,7 +111,7 @@ def _reference(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
     find = _data(options, sam)
     figures = {}
     print(f"{'':<10} {'mask':>7} {'box':>7}")
-    tuned = PERSAM_F if options.perseg is None else PERSAM_F_PICTURES
+    tuned = PERSAM_F if options.perseg is None else PERSAM_F_IMAGES
     for name, recipe in (("persam", PERSAM), ("persam-f", tuned)):
         row = {"mask": find(recipe, False), "box": find(recipe, True)}
         figures[name] = row
@@ -133,7 +133,7 @@ def _tuning(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
             elif name == "3 mask weights":
                 tuned, learned = peft_decoders.weigh_masks(sam, *pairs[0], recipe=recipe, steps=options.steps)
             elif name == "persam-f":
-                recipe, learned = PERSAM_F if is_video else PERSAM_F_PICTURES, 2
+                recipe, learned = PERSAM_F if is_video else PERSAM_F_IMAGES, 2
             follow = partial(_follow, tuned, pairs, recipe, False)
             scores.append(follow() if is_video else _score(Segmenter(tuned, pairs[:1], method=recipe), pairs[1:]))
         figures[name] = {"learned": learned, "score": statistics.fmean(scores)}
@@ -150,7 +150,7 @@ def _data(options: argparse.Namespace, sam: Sam) -> Find:
 
 def _videos(options: argparse.Namespace) -> list[list[Pair]]:
     return [
-        [(read_picture(path), sequence.read_annotation(number)) for number, path in enumerate(sequence.pictures)]
+        [(read_image(path), sequence.read_annotation(number)) for number, path in enumerate(sequence.pictures)]
         for sequence in open_chosen(options).sequences
     ]
 
@@ -158,7 +158,7 @@ def _videos(options: argparse.Namespace) -> list[list[Pair]]:
 def _read(perseg_object: PersegObject) -> list[Pair]:
     pairs = []
     for picture, annotation in zip(perseg_object.pictures, perseg_object.annotations, strict=True):
-        image = read_picture(picture)
+        image = read_image(picture)
         pairs.append((image, load_first_masks([annotation], width=image.shape[1], height=image.shape[0])))
     return pairs
 
@@ -195,7 +195,7 @@ def _on_videos(sam: Sam, sequences: Sequence[list[Pair]], quiet: bool, recipe: R
 def _follow(sam: Sam, frames: Sequence[Pair], recipe: Recipe, boxed: bool) -> float:
     """J&F of a sequence."""
     first, label_map = _boxed(sam, frames[0]) if boxed else frames[0]
-    tracker = Tracker(sam, first, label_map, method=partial(PersamTracking, recipe=recipe))
+    tracker = Tracker(sam, first, label_map, method=partial(PersamMethod, recipe=recipe))
     found = [label_map, *(tracker.step(picture).label_map for picture, _ in frames[1:])]
     return statistics.fmean(quality.score(found, [truth for _, truth in frames]))
 

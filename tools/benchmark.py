@@ -13,7 +13,7 @@
 ``cost``: seconds a frame with more objects and larger frames. ``memory``: of a long clip.
 
 ``metrics``: the evaluation of a method's masks, from the files to the figures of every object, by
-`persam_video.davis.evaluation.evaluate` and by `plain_metrics.evaluate_plainly`.
+`persam_video.evaluation.davis.scoring.evaluate` and by `plain_metrics.evaluate_plainly`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from tqdm import tqdm
 
 from persam_video.cli.common import Parser, positive, run
 from persam_video.cli.davis import add_dataset_options, open_chosen
-from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.evaluation import ObjectScores, all_objects, evaluate
 from persam_video.errors import InputError
-from persam_video.provenance import processor_name
-from persam_video.whole_file import write_whole
-from persam_video.words import counted
+from persam_video.evaluation.davis.dataset import DavisSequence
+from persam_video.evaluation.davis.scoring import ObjectScores, all_objects, evaluate
+from persam_video.evaluation.environment import processor_name
+from persam_video.files.atomic import write_atomic
+from persam_video.messages import pluralize
 
 PROGRAM = "benchmark.py"
 ALLOWED_DIFFERENCE = 1e-6
@@ -122,7 +122,7 @@ def _run(measure: Measure, show: Show, options: argparse.Namespace) -> int:
 
 def _write_json(figures: dict[str, Any], options: argparse.Namespace) -> None:
     if options.json is not None:
-        write_whole(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(options.json, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
 def _metrics(options: argparse.Namespace) -> int:
@@ -216,13 +216,13 @@ def _print(figures: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     print(f"{figures['processor']}; {versions}; {figures['date']}")
     print(
-        f"{counted(len(figures['sequences']), 'sequence')}, {counted(figures['frames'], 'frame')}, "
-        f"{counted(figures['objects'], 'object')}; {counted(figures['rounds'], 'round')}, medians"
+        f"{pluralize(len(figures['sequences']), 'sequence')}, {pluralize(figures['frames'], 'frame')}, "
+        f"{pluralize(figures['objects'], 'object')}; {pluralize(figures['rounds'], 'round')}, medians"
     )
     print(f"{'':<29} {'seconds':>8} {'frames/s':>9} {'objects·frames/s':>17}")
     for name, note in (
-        ("plain", f"OpenCV: {counted(figures['opencv_threads_plain'], 'thread')}"),
-        ("persam_video", counted(figures["threads_persam_video"], "thread")),
+        ("plain", f"OpenCV: {pluralize(figures['opencv_threads_plain'], 'thread')}"),
+        ("persam_video", pluralize(figures["threads_persam_video"], "thread")),
     ):
         rates = figures["rates"][name]
         median = statistics.median(figures["seconds"][name])

@@ -25,12 +25,12 @@ from tqdm import tqdm
 from persam_video.ahead import StageSeconds
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import InputError
+from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import FrameResult
-from persam_video.masks.first_frame import load_first_masks
-from persam_video.masks.palette import write_palette_png
-from persam_video.outputs import MaskOutput, Output, OutputThreads, OverlayOutput
+from persam_video.inputs.first_mask import load_first_masks
+from persam_video.outputs.writing import MaskOutput, Output, OutputThreads, OverlayOutput
 from persam_video.pipeline import track_frames
-from persam_video.replay import RECORDED_WHEN_SEEN
+from persam_video.runtime.cuda_graphs import CAPTURE_AT_CALL
 from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
@@ -137,7 +137,7 @@ def _cost_of(sam: Sam, folder: Path, count: int) -> dict[str, float]:
 def _uncounted(sam: Sam) -> int:
     """How many frames do not count: the first, in which objects are learned, those that are encoded meanwhile, and on a
     GPU those until the work is recorded."""
-    return 3 if sam.device.type == "cpu" else RECORDED_WHEN_SEEN * sam.batch + 8
+    return 3 if sam.device.type == "cpu" else CAPTURE_AT_CALL * sam.batch + 8
 
 
 def _watched(sam: Sam) -> int:

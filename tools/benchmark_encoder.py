@@ -23,15 +23,15 @@ from tqdm import tqdm
 
 from persam_video.cli.common import positive
 from persam_video.options import DEFAULT_MODEL, MODELS
-from persam_video.replay import RECORDED_WHEN_SEEN
+from persam_video.runtime.cuda_graphs import CAPTURE_AT_CALL
+from persam_video.sam.grids import to_input
 from persam_video.sam.inference_layers import PackedLinear, is_packing_faster
 from persam_video.sam.models import build_network, choose_device, sam_from_network
-from persam_video.sam.preprocess import to_input
 
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 _PRODUCTS = {"cpu": 1, "cuda": 20}
 """At a time, so that starting them does not count."""
-_UNTIL_RECORDED = {"cuda": RECORDED_WHEN_SEEN}
+_UNTIL_RECORDED = {"cuda": CAPTURE_AT_CALL}
 """How often ours is run before all of its kernels are started at once."""
 _BATCH = 4
 _BATCHED = f", {_BATCH} at once"
@@ -103,9 +103,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             spent: dict[str, float] = {}
             _timed(way, device, spent, name)
             seconds[name].append(spent[name] / (_BATCH if name.endswith(_BATCHED) else 1))
-    counted = ours(torch.bfloat16)  # whose linear layers are torch's own: they and its attention are what is counted
+    counted_pass = ours(torch.bfloat16)  # not packed: torch counts only its own layers
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        counted()
+        counted_pass()
     rates = {name: _matrix_rate(device, dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
     same = features["fp32"]
     return {

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import PersamError
 from persam_video.frame import Frame, ids_in
-from persam_video.persam.segmentation import PERSAM_F
-from persam_video.persam.tracking import PersamTracking
-from persam_video.words import counted
+from persam_video.messages import pluralize
+from persam_video.methods.persam.method import PersamMethod
+from persam_video.methods.persam.segmentation import PERSAM_F
 
 _PLAIN = Path(__file__).with_name("plain_tracker.py")
 
@@ -56,14 +56,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 seconds["persam-track"].append(_run([*program, *_our_options(options)], folder)[1])
                 seconds["fit"].append(_fit(options, count))
                 rounds.update()
-            figures[counted(count, "object")] = {
+            figures[pluralize(count, "object")] = {
                 "seconds": seconds,
                 "ratio": _ratio(seconds["plain"], seconds["persam-track"]),
                 "ratio of fitting": _ratio(seconds["plain fit"], seconds["fit"]),
             }
     if len(options.objects) > 1:
         fewest, most = (
-            figures[counted(count, "object")]["seconds"] for count in (options.objects[0], options.objects[-1])
+            figures[pluralize(count, "object")]["seconds"] for count in (options.objects[0], options.objects[-1])
         )
         further = [
             (more - less) / (options.objects[-1] - options.objects[0]) / less
@@ -75,7 +75,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> None:
     """The figures for a person."""
-    print(f"{figures['frames']} frames of 854×480; {counted(figures['rounds'], 'round')}, medians")
+    print(f"{figures['frames']} frames of 854×480; {pluralize(figures['rounds'], 'round')}, medians")
     print(f"the plain program fits the scale weights in {figures['fit_steps']} steps")
     print(f"{'':<12} {'plain':>10} {'persam-track':>14} {'ratio':>8} {'plain fit':>11} {'fit':>8} {'ratio':>8}")
     for name, each in figures.items():
@@ -121,7 +121,7 @@ def _fit(options: argparse.Namespace, count: int) -> float:
     frame, features = Frame(index=0, image=image, name="00000"), sam.encode(image)
     masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
     started = time.perf_counter()
-    PersamTracking(sam, PERSAM_F).add(frame, features, masks, torch.zeros(masks.shape[1:], dtype=torch.bool))
+    PersamMethod(sam, PERSAM_F).add(frame, features, masks, torch.zeros(masks.shape[1:], dtype=torch.bool))
     return time.perf_counter() - started
 
 

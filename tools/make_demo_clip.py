@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 from demo_scene import CYCLE_FRAMES, MAX_OBJECTS, MAX_SIDE, MIN_SIDE, DemoScene
 
-from persam_video.masks.palette import write_palette_png
+from persam_video.files.palette_png import write_palette_png
 
 __all__ = ["DemoScene", "main", "write_clip"]
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
-from persam_video.persam.scale_weights import dice_loss, focal_loss
-from persam_video.persam.segmentation import Recipe, personalise, prompts_for
+from persam_video.methods.persam.scale_weights import dice_loss, focal_loss
+from persam_video.methods.persam.segmentation import Recipe, personalise, prompts_for
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.grids import LOW_RES_SIZE, to_grid
 from persam_video.sam.image_encoder import Features
-from persam_video.sam.mask_decoder import Decoded, MaskDecoder
+from persam_video.sam.mask_decoder import DecoderOutput, MaskDecoder
 from persam_video.sam.models import Sam, build_network, load_weights
-from persam_video.sam.preprocess import LOW_RES_SIZE, to_grid
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
 
 _TOKENS = 48
@@ -118,7 +118,7 @@ def weigh_masks(
     _minimise([weights], lambda: reference.loss(weighed(logits)), steps)
     weights.requires_grad_(False)
 
-    def decode(features: Features, prompts: Prompts) -> Decoded:
+    def decode(features: Features, prompts: Prompts) -> DecoderOutput:
         answer = sam.decode(features, prompts)
         return replace(answer, single=weighed(answer.logits))
 

@@ -1,4 +1,4 @@
-"""DAVIS' evaluation written down plainly: what `persam_video.davis` is measured against, in figures and in time.
+"""Straightforward implementation of DAVIS' evaluation: the reference of `persam_video.evaluation.davis`.
 
 It goes about it as the published evaluation does: a whole sequence at once in float64, a stack of masks for each
 object, whole frames for every step. It takes valid input for granted.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from persam_video.davis.dataset import DavisSequence
+from persam_video.evaluation.davis.dataset import DavisSequence
 
 Stack = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]

@@ -36,20 +36,20 @@ import torch
 from demo_scene import DemoScene
 from PIL import Image
 
-from persam_video.appearance.settings import Settings
-from persam_video.appearance.tracking import AppearanceTracking
 from persam_video.cli.common import Parser, add_model_options, load_model, run
 from persam_video.cli.davis import add_dataset_options, open_chosen
-from persam_video.davis.dataset import DavisSequence
-from persam_video.davis.metrics import contour_accuracy, region_similarity
+from persam_video.evaluation.davis.dataset import DavisSequence
+from persam_video.evaluation.davis.metrics import contour_accuracy, region_similarity
+from persam_video.evaluation.environment import settings_of
+from persam_video.files.atomic import write_atomic
 from persam_video.frame import FrameResult, LabelMap, ids_in
-from persam_video.masks.overlay import draw_overlay
-from persam_video.provenance import settings_of
+from persam_video.methods.appearance.method import AppearanceMethod
+from persam_video.methods.appearance.settings import Settings
+from persam_video.outputs.overlay import draw_overlay
+from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
-from persam_video.sam.preprocess import Geometry
 from persam_video.tracker import Tracker
-from persam_video.whole_file import write_whole
 
 PROGRAM = "quality.py"
 Picture = npt.NDArray[np.uint8]
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace) -> int:
     figures = options.command(options, load_with_features(options))
     if options.json is not None:
-        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
 
 
@@ -148,7 +148,7 @@ class KeptFeatures:
         features = self._sam.encode(image)
         kept = io.BytesIO()
         np.save(kept, features.tensor.cpu().numpy())
-        write_whole(path, kept.getvalue())
+        write_atomic(path, kept.getvalue())
         return features
 
     def batch(self, images: Sequence[Picture]) -> list[Features]:
@@ -209,8 +209,8 @@ def score(found: Sequence[LabelMap], truth: Sequence[LabelMap]) -> tuple[float, 
     return statistics.fmean(j), statistics.fmean(f)
 
 
-def _appearance(settings: Settings, sam: Sam) -> AppearanceTracking:
-    return AppearanceTracking(sam, settings)
+def _appearance(settings: Settings, sam: Sam) -> AppearanceMethod:
+    return AppearanceMethod(sam, settings)
 
 
 def _load(sam: Sam, sequence: DavisSequence) -> Clip:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
-from persam_video.heap import collect_seldom, keep_freed_memory
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
+from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
 
 if TYPE_CHECKING:
     from persam_video.sam.models import Sam
@@ -102,7 +102,7 @@ def run(program: str, main: Callable[[], int]) -> int:
         tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
 
     keep_freed_memory()
-    collect_seldom()
+    collect_garbage_rarely()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)

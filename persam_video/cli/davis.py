@@ -22,16 +22,23 @@ from persam_video.cli.common import (
     positive,
     run,
 )
-from persam_video.davis.dataset import DEFAULT_SPLIT, RESOLUTIONS, YEARS, DavisDataset, DavisSequence, open_dataset
-from persam_video.davis.evaluation import SequenceScores, evaluate
-from persam_video.davis.tables import as_json, screen_table, write_csv
 from persam_video.errors import InputError, OutputError
-from persam_video.run_file import in_words
-from persam_video.whole_file import check_writable, write_whole
-from persam_video.words import counted
+from persam_video.evaluation.davis.dataset import (
+    DEFAULT_SPLIT,
+    RESOLUTIONS,
+    YEARS,
+    DavisDataset,
+    DavisSequence,
+    open_dataset,
+)
+from persam_video.evaluation.davis.scoring import SequenceScores, evaluate
+from persam_video.evaluation.davis.tables import as_json, screen_table, write_csv
+from persam_video.evaluation.run_record import describe_record
+from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.messages import pluralize
 
 if TYPE_CHECKING:
-    from persam_video.dataset_run import SequenceRun
+    from persam_video.evaluation.dataset_run import SequenceRun
 
 PROGRAM = "persam-davis"
 
@@ -116,7 +123,7 @@ def _eval(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from persam_video.dataset_run import DatasetRun, check_folder
+    from persam_video.evaluation.dataset_run import DatasetRun, check_folder
 
     _check_files(options)
     dataset = open_chosen(options)
@@ -144,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
                     tqdm.write(_line(each))
         _score_run(dataset, [each for each in runs if each.fault is None], options, faults)
     except KeyboardInterrupt:
-        done = counted(len(runs) - len(faults), "sequence")
+        done = pluralize(len(runs) - len(faults), "sequence")
         print(f"{PROGRAM}: interrupted; {done} done, the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
@@ -167,10 +174,10 @@ def _check_first_annotations(dataset: DavisDataset) -> None:
 
 def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse.Namespace, faults: list[str]) -> None:
     """Score the sequences that were tracked, if they are annotated; what is wrong with one is added to the faults."""
-    from persam_video.dataset_run import frames_per_second
+    from persam_video.evaluation.dataset_run import frames_per_second
 
     if runs and not options.quiet:
-        frames = counted(sum(each.frames for each in runs), "frame")
+        frames = pluralize(sum(each.frames for each in runs), "frame")
         print(f"in all {frames}, {frames_per_second(runs):.2f} frames/s -> {options.out}\n")
     rates = {each.name: each.frames_per_second for each in runs}
     scored: list[DavisSequence] = []
@@ -212,7 +219,7 @@ def _line(each: SequenceRun) -> str:
     apart = ", ".join(
         f"{stage} {1000 * each.seconds[stage] / each.frames:.0f} ms a frame" for stage in ("read", "write")
     )
-    what = f"{counted(each.frames, 'frame')}, {counted(each.objects, 'object')}"
+    what = f"{pluralize(each.frames, 'frame')}, {pluralize(each.objects, 'object')}"
     return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s; {apart}"
 
 
@@ -227,18 +234,18 @@ def _write(
     rates: dict[str, float] | None = None,
 ) -> None:
     """The tables, to the screen and to files, and the card."""
-    from persam_video.davis.report import write_report
+    from persam_video.evaluation.davis.report import write_report
 
     written = list(write_csv(scores, folder, dataset.split))
     if options.json is not None:
         figures: dict[str, Any] = as_json(scores)
         for name, rate in (rates or {}).items():
             figures["sequences"][name]["frames_per_second"] = rate
-        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
         written.append(options.json)
     if options.report is not None:
         title = f"DAVIS-{dataset.year} {dataset.split}"
-        about = in_words(results, [each.name for each in sequences])
+        about = describe_record(results, [each.name for each in sequences])
         write_report(options.report, sequences, scores, results, title=title, about=about, frames_per_second=rates)
         written.append(options.report)
     if not options.quiet:

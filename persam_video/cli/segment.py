@@ -16,13 +16,13 @@ from tqdm import tqdm
 from persam_video import __version__
 from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run
 from persam_video.errors import InputError, OutputError
-from persam_video.options import DEFAULT_PICTURE_METHOD, PICTURE_METHODS
-from persam_video.words import counted, one_line
+from persam_video.messages import one_line, pluralize
+from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
 
 if TYPE_CHECKING:
+    from persam_video.evaluation.perseg import PersegObject, Score
     from persam_video.frame import Image, LabelMap
-    from persam_video.masks.writers import MaskWriter
-    from persam_video.perseg import PersegObject, Score
+    from persam_video.outputs.mask_writer import MaskWriter
     from persam_video.sam.models import Sam
     from persam_video.segmenter import Segmenter
 
@@ -106,7 +106,7 @@ def _dreambooth_parser() -> Parser:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser, PICTURE_METHODS, DEFAULT_PICTURE_METHOD)
+    add_model_options(parser, IMAGE_METHODS, DEFAULT_IMAGE_METHOD)
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
 
@@ -115,14 +115,14 @@ def _segment(options: argparse.Namespace) -> int:
     # Imported late: torch takes seconds, and what is wrong with the pictures or the masks can be said before that.
     import PIL.Image
 
+    from persam_video.files.atomic import write_atomic
     from persam_video.frame import Frame
-    from persam_video.masks.overlay import draw_overlay
-    from persam_video.masks.writers import MaskWriter
-    from persam_video.whole_file import write_whole
+    from persam_video.outputs.mask_writer import MaskWriter
+    from persam_video.outputs.overlay import draw_overlay
 
     if len(options.reference) != len(options.mask):
         raise InputError(
-            f"{counted(len(options.reference), 'reference')} and {counted(len(options.mask), 'mask')} were given; "
+            f"{pluralize(len(options.reference), 'reference')} and {pluralize(len(options.mask), 'mask')} were given; "
             "give one mask for each reference"
         )
     paths = _pictures(options.pictures)
@@ -142,19 +142,19 @@ def _segment(options: argparse.Namespace) -> int:
         overlay = draw_overlay(image, result.label_map, object_ids=result.object_ids)
         PIL.Image.fromarray(overlay).save(drawn, "JPEG", quality=90)
         masks.write(path.stem, result.label_map)
-        write_whole(overlays / f"{path.stem}.jpg", drawn.getvalue())
+        write_atomic(overlays / f"{path.stem}.jpg", drawn.getvalue())
         seen += any(result.visible.values())
 
     code = _for_each(paths, references, segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"{counted(masks.count, 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
+        print(f"{pluralize(masks.count, 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
     return code
 
 
 def _dreambooth(options: argparse.Namespace) -> int:
     import numpy as np
 
-    from persam_video.masks.writers import MaskWriter
+    from persam_video.outputs.mask_writer import MaskWriter
 
     paths = _pictures([options.dreambooth])
     reference = options.reference or paths[0]
@@ -170,7 +170,7 @@ def _dreambooth(options: argparse.Namespace) -> int:
 
     code = _for_each(paths, [(picture, foreground)], segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"masks of {counted(masks.count, 'photo')} -> {options.out}")
+        print(f"masks of {pluralize(masks.count, 'photo')} -> {options.out}")
     return code
 
 
@@ -201,7 +201,7 @@ def _for_each(
                 continue
             work(segmenter, path, image)
     except KeyboardInterrupt:
-        done = f"what was found in {counted(masks.count, 'picture')} is in {options.out}"
+        done = f"what was found in {pluralize(masks.count, 'picture')} is in {options.out}"
         print(f"{PROGRAM}: interrupted; {done if masks.count else 'nothing was written'}", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
@@ -217,8 +217,8 @@ def _refuse_inputs(folder: Path, inputs: Sequence[Path]) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from persam_video.perseg import open_perseg, table
-    from persam_video.whole_file import check_writable, write_whole
+    from persam_video.evaluation.perseg import open_perseg, table
+    from persam_video.files.atomic import check_writable, write_atomic
 
     if options.json is not None:
         check_writable(options.json)
@@ -237,12 +237,12 @@ def _evaluate(options: argparse.Namespace) -> int:
             "learned": learned,
             "objects": {name: asdict(each) for name, each in scores.items()},
         }
-        write_whole(options.json, json.dumps(figures, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
     return 0
 
 
 def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
-    from persam_video.perseg import score
+    from persam_video.evaluation.perseg import score
     from persam_video.segmenter import Segmenter
 
     pairs = [_reference(*pair) for pair in zip(perseg_object.pictures, perseg_object.annotations, strict=True)]
@@ -253,12 +253,12 @@ def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
 
 def _pictures(given: Sequence[Path]) -> list[Path]:
     """All pictures of files and folders, whose names must differ, as their masks' do."""
-    from persam_video.video.images import pictures_among
+    from persam_video.files.images import image_files
 
     paths: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = pictures_among(path.iterdir())
+            inside = image_files(path.iterdir())
             if not inside:
                 raise InputError(f"{path}: holds no picture; give pictures, or folders of them")
             paths += inside
@@ -288,16 +288,16 @@ def _check_picture(path: Path) -> None:
 
 
 def _read(path: Path) -> Image:
-    from persam_video.video.images import read_picture
+    from persam_video.files.images import read_image
 
     try:
-        return read_picture(path)
+        return read_image(path)
     except Exception as error:  # damaged pictures make their decoders raise all sorts of things
         raise InputError(f"{path}: cannot be read ({one_line(error)}); give a whole picture") from error
 
 
 def _reference(picture: Path, mask: Path) -> tuple[Image, LabelMap]:
-    from persam_video.masks.first_frame import load_first_masks
+    from persam_video.inputs.first_mask import load_first_masks
 
     _check_picture(picture)
     image = _read(picture)

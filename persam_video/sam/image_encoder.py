@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from persam_video.frame import Image
-from persam_video.replay import Record, Replay
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
+from persam_video.runtime.cuda_graphs import GraphedCallable, Record
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,6 +30,11 @@ class Features:
     tensor: Tensor
     geometry: Geometry
     pixels: Tensor
+
+
+def unit_features(features: Features) -> Tensor:
+    """The features, every cell's of length 1 ("pixel-wisely L2-normalized", eq. 5): float, 256×rows×columns."""
+    return F.normalize(features.tensor[0], dim=0)
 
 
 class Encode(Protocol):
@@ -53,7 +58,7 @@ class ImageEncoder:
         exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
             They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
             the work at 16:9.
-        record: for `Replay`.
+        record: for `GraphedCallable`.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class ImageEncoder:
         self._dtype = dtype
         self._size = size
         self._exact_padding = exact_padding
-        self._encode = Replay(self.encode, record)
+        self._encode = GraphedCallable(self.encode, record)
 
     def __call__(self, image: Image) -> Features:
         """Encode one picture."""

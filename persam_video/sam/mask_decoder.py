@@ -12,14 +12,14 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.inference_layers import pack_linears
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
 from persam_video.sam.two_way_transformer import GuidedTransformer
-from persam_video.sam.upscaling import MaskUpscaling, MaskWeights
+from persam_video.sam.upscaling import MaskHypernetworks, MaskUpscaling
 
 _MAX_BATCH = 32
 """Objects decoded at a time: each takes some 60 MB while it is decoded, and more than this is no faster."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Decoded:
+class DecoderOutput:
     """SAM's answer for N objects: three masks each, for the whole, the part and the subpart, and a single one.
 
     Args:
@@ -53,7 +53,7 @@ class MaskDecoder:
         self._parts = mask_decoder
         self._transformer = GuidedTransformer(mask_decoder.transformer)
         self._upscaling = MaskUpscaling(mask_decoder.output_upscaling)
-        self._weights = MaskWeights(mask_decoder.output_hypernetworks_mlps)
+        self._weights = MaskHypernetworks(mask_decoder.output_hypernetworks_mlps)
         with torch.no_grad():
             self._position = prompt_encoder.places()
             self._tokens = torch.cat((mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight))[None]
@@ -67,16 +67,16 @@ class MaskDecoder:
         pack_linears(self._upscaling)
 
     @torch.no_grad()
-    def __call__(self, features: Features, prompts: Prompts) -> Decoded:
+    def __call__(self, features: Features, prompts: Prompts) -> DecoderOutput:
         """Decode all objects at once, always in float32 (the decoder is small, and its logits are compared)."""
         return self.forward(features, prompts)
 
-    def forward(self, features: Features, prompts: Prompts) -> Decoded:
+    def forward(self, features: Features, prompts: Prompts) -> DecoderOutput:
         """The same with gradients, for whoever tunes a decoder: all but what makes masks of the image
         (`persam_video.sam.upscaling`)."""
         parts = [self._decode(features, part) for part in prompts.split(_MAX_BATCH)]
         masks, scores = (torch.cat(each) for each in zip(*parts, strict=True))
-        return Decoded(masks[:, 1:], scores[:, 1:], masks[:, 0], scores[:, 0])
+        return DecoderOutput(masks[:, 1:], scores[:, 1:], masks[:, 0], scores[:, 0])
 
     def _decode(self, features: Features, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Four masks and their scores: the single one, and the three."""

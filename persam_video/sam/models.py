@@ -18,9 +18,10 @@ from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError, InputError
 from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
-from persam_video.replay import Record, record_cuda_graph
+from persam_video.runtime.cuda_graphs import Record, capture_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.image_encoder import Encode, ImageEncoder
 from persam_video.sam.inference_layers import (
     fuse_norms,
@@ -31,7 +32,6 @@ from persam_video.sam.inference_layers import (
     write_over,
 )
 from persam_video.sam.mask_decoder import MaskDecoder
-from persam_video.sam.preprocess import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.prompt_encoder import PromptEncoder
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
@@ -54,7 +54,7 @@ class Sam:
         checkpoint: the file that the weights are from; None for random ones.
         size: what the longer side of every frame becomes before it is encoded, in pixels.
         exact_padding: whether frames are padded to a square before they are encoded.
-        record: how work is recorded that is the same for every frame (`Replay`), or None.
+        record: how work is recorded that is the same for every frame (`GraphedCallable`), or None.
         batch: how many frames of a video are encoded at once.
     """
 
@@ -169,7 +169,7 @@ def sam_from_network(
                 pack_linears(network.image_encoder)
         if in_full and isinstance(network.image_encoder, TinyVitEncoder) and has_onednn("_convolution_pointwise"):
             network.image_encoder.fuse_gelus()
-    record = partial(record_cuda_graph, device) if graphs and device.type == "cuda" else None
+    record = partial(capture_cuda_graph, device) if graphs and device.type == "cuda" else None
     encoder: Any = network.image_encoder
     if compiled and isinstance(encoder, VitEncoder):
         encoder.compile_blocks()

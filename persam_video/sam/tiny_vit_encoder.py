@@ -10,8 +10,8 @@ from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from persam_video.sam.grids import INPUT_SIZE
 from persam_video.sam.inference_layers import ConvGelu, GeluInPlace
-from persam_video.sam.preprocess import INPUT_SIZE
 
 _CONV_THEN_GELU = (("conv1", "act"), ("conv1", "act1"), ("conv2", "act2"))
 """What timm's modules call a convolution and the GELU after it."""

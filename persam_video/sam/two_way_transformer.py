@@ -81,7 +81,7 @@ class GuidedTransformer(nn.Module):
 
 
 def _among_tokens(attention: Any, named: Tensor, tokens: Tensor) -> Tensor:
-    """``segment_anything``'s `Attention` of tokens to one another; queries and keys are ``named``, N×T×C."""
+    """``segment_anything``'s `Attention` of tokens to one another; queries and keys are ``to_object_ids``, N×T×C."""
     q, k, v = (
         _by_head(project(each), attention.num_heads).transpose(1, 2)
         for project, each in ((attention.q_proj, named), (attention.k_proj, named), (attention.v_proj, tokens))
@@ -110,7 +110,7 @@ def _to_image(attention: Any, tokens: Tensor, placed: Tensor, image: Tensor, bia
 
 def _to_tokens(attention: Any, image: Tensor, placed: Tensor, named: Tensor, tokens: Tensor) -> Tensor:
     """An image, N×places×C, and to it ``segment_anything``'s `Attention` of its ``placed`` to tokens, N×T×C, whose keys
-    are ``named``."""
+    are ``to_object_ids``."""
     heads = attention.num_heads
     keys = _scaled(attention.k_proj(named), heads)
     matrix, shift = _affine(attention.q_proj, attention.embedding_dim)

@@ -44,7 +44,7 @@ class MaskUpscaling(nn.Module):
         return whole
 
 
-class MaskWeights(nn.Module):
+class MaskHypernetworks(nn.Module):
     """``segment_anything``'s networks from each mask's token to its weights, all in one go.
 
     Args:

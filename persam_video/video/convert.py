@@ -37,7 +37,7 @@ _LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255)
 
 
 class RgbConverter:
-    """Turns decoded frames into upright RGB pictures, all of the first one's size."""
+    """StreamSerializer decoded frames into upright RGB pictures, all of the first one's size."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()  # one for all: each has its own tables

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from persam_video.errors import DamagedVideoError, VideoError
+from persam_video.files.images import IMAGE_SUFFIXES
 from persam_video.frame import Frame
-from persam_video.video.images import PICTURE_SUFFIXES, PictureFiles
+from persam_video.video.image_sequence import ImageSequence
 from persam_video.video.span import Span
 from persam_video.video.video_file import VideoFile
 
@@ -52,7 +53,7 @@ class VideoReader:
 
     info: VideoInfo
 
-    def __init__(self, source: VideoFile | PictureFiles, span: Span) -> None:
+    def __init__(self, source: VideoFile | ImageSequence, span: Span) -> None:
         self._source = source
         self._frames = source.frames(span)
         self._was_iterated = False
@@ -69,7 +70,7 @@ class VideoReader:
             time_base=source.time_base,
             frame_rate=rate / span.stride if rate else None,
             frame_count=span.count(source.total, rate),
-            is_images=isinstance(source, PictureFiles),
+            is_images=isinstance(source, ImageSequence),
         )
 
     @property
@@ -158,9 +159,9 @@ def open_video(
         raise VideoError(f"--image-frame-rate is {image_frame_rate}; it must be above 0")
     path = Path(source)
     if path.is_dir() or (not path.exists() and any(character in str(source) for character in "*?[")):
-        return VideoReader(PictureFiles(path, Fraction(image_frame_rate)), span)
+        return VideoReader(ImageSequence(path, Fraction(image_frame_rate)), span)
     if not path.is_file():
         raise VideoError(f"{path}: no such file; give a video file, a folder of pictures, or a pattern of pictures")
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         raise VideoError(f'{path}: is a single picture; give its folder, or a glob pattern like "*{path.suffix}"')
     return VideoReader(VideoFile(path, hwaccel), span)

@@ -1,0 +1,71 @@
+"""What masks were made with: enough to tell one result from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from persam_video import __version__
+from persam_video.sam.checkpoints import file_sha256
+from persam_video.sam.models import Sam
+
+_LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
+# What no pixel of a mask depends on.
+_WITHOUT_INFLUENCE = ("cli", "evaluation", "outputs", "__init__.py", "messages.py")
+
+
+def settings_of(sam: Sam, method: str) -> dict[str, Any]:
+    """What decides a mask: the same settings give the same masks, but for rounding.
+
+    ``code_sha256`` is of the package's sources that matter, as a version number says nothing while they are worked on.
+    """
+    return {
+        "method": method,
+        "model": sam.model,
+        "checkpoint": sam.checkpoint.name if sam.checkpoint else None,
+        "checkpoint_sha256": file_sha256(sam.checkpoint) if sam.checkpoint else None,
+        "precision": str(sam.dtype).removeprefix("torch."),
+        "size": sam.size,
+        "exact_padding": sam.exact_padding,
+        "persam_video": __version__,
+        "code_sha256": _code_sha256(),
+    }
+
+
+def environment_of(sam: Sam) -> dict[str, Any]:
+    """Where it was computed, and by which versions of the libraries."""
+    return {
+        "device": {
+            "type": sam.device.type,
+            "name": torch.cuda.get_device_name(sam.device) if sam.device.type == "cuda" else processor_name(),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+    }
+
+
+def files_sha256(paths: list[Path]) -> str:
+    """One SHA-256 for several files, in this order."""
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
+
+
+def _code_sha256() -> str:
+    package = Path(__file__).parents[1]
+    sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
+    return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
+
+
+def processor_name() -> str:
+    """The processor's model, and how many cores there are."""
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        named = platform.processor()
+    return f"{named or platform.machine()}, {os.cpu_count()} cores"

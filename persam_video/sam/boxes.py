@@ -1,0 +1,59 @@
+"""Boxes and points of masks and maps on the low-res grid, in pixels of SAM's input.
+
+Coordinates are (x, y), counted as SAM does: the centre of the first pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from persam_video.sam.grids import LOW_RES_STRIDE, Geometry
+
+Boxes = tuple[Tensor, Tensor]
+"""Boxes, float, N×4, XYXY, and whether there is one, bool, N."""
+
+
+def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
+    """Boxes, float, N×4, XYXY in pixels of SAM's input, grown on each side, but not out of the frame."""
+    height, width = geometry.input_size()
+    least, most = (boxes - margin).clamp(min=-0.5), boxes + margin
+    (left, top, _, _), (_, _, right, bottom) = least.unbind(1), most.unbind(1)
+    return torch.stack((left, top, right.clamp(max=width - 0.5), bottom.clamp(max=height - 0.5)), dim=1)
+
+
+def boxes_of_masks(masks: Tensor) -> Boxes:
+    """The boxes around masks, on the grid of the low-res logits.
+
+    Args:
+        masks: bool, N×rows×columns.
+    Returns:
+        boxes, float, N×4, XYXY in pixels of SAM's input, and bool, N: whether there is one (an empty mask has none).
+    """
+    sides = []
+    for occupied in (masks.any(dim=1), masks.any(dim=2)):  # [N, columns], [N, rows]
+        cell = torch.arange(occupied.shape[1], device=masks.device)
+        first = torch.where(occupied, cell, occupied.shape[1]).amin(dim=1)
+        last = torch.where(occupied, cell, -1).amax(dim=1)
+        sides.append((first, last))
+    (left, right), (top, bottom) = sides
+    cells = torch.stack((left, top, right + 1, bottom + 1), dim=1)
+    has_box = masks.flatten(1).any(dim=1)
+    return torch.where(has_box[:, None], cells * LOW_RES_STRIDE, 0) - 0.5, has_box
+
+
+def cell_centres(cells: Tensor) -> Tensor:
+    """Cells of the low-res grid, int, …×2, as points in pixels of SAM's input, float."""
+    return (cells + 0.5) * LOW_RES_STRIDE - 0.5
+
+
+def argmax_cells(maps: Tensor) -> Tensor:
+    """The place of the highest confidence: the positive point of eq. 7. Of the negated maps it is the negative one.
+
+    Args:
+        maps: float, N×h×w, from `confidence_maps`.
+    Returns:
+        int, N×2, (x, y) in cells.
+    """
+    highest = maps.flatten(1).argmax(dim=1)
+    return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)

@@ -1,0 +1,271 @@
+"""Objects that are given in other ways than by a first mask: boxes, points, masks of later frames, kept targets."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
+
+from persam_video import InputError, Sam, Tracker, track
+from persam_video.cli import track as cli
+from persam_video.errors import AnnotationError
+from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.files.palette_png import read_palette_png, write_palette_png
+from persam_video.frame import LabelMap
+from persam_video.inputs.later_masks import LaterMasks, masks_in
+from persam_video.inputs.prompts import ObjectPrompt
+from persam_video.methods.saved_targets import load_targets, targets_writer
+from persam_video.prompt_masks import segment_prompts
+from persam_video.video.writer import VideoWriter
+
+FRAMES = 12
+SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=20, top=80)]
+LATE = Square(3, BLUE, left=100, top=16, away=range(5))
+METHODS = ("appearance", "persam-f", "persam")
+
+
+@pytest.fixture
+def colours() -> Sam:
+    return cast(Sam, ColourSam())
+
+
+def iou(label_map: LabelMap, truth: LabelMap, object_id: int) -> float:
+    return region_similarity(label_map == object_id, truth == object_id)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Sam) -> Path:
+    """``clip.mp4`` and ``ann.png``, the working folder; `persam-track` with colours for SAM."""
+    squares = [*SQUARES, LATE]
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)) as writer:
+        for index in range(FRAMES):
+            writer.write(draw(squares, index)[0], index)
+    write_palette_png(tmp_path / "ann.png", draw(SQUARES, 0)[1])
+    write_palette_png(tmp_path / "late.png", np.where(draw(squares, 5)[1] == 3, 3, 0).astype(np.uint8))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "load_model", lambda options: colours)
+    return tmp_path
+
+
+def found_at(folder: Path, index: int) -> LabelMap:
+    return read_palette_png(folder / "clip_persam" / "masks" / f"{index:05d}.png")
+
+
+class TestPrompts:
+    def test_a_box_and_a_point(self, sam: Sam, demo_scene: object) -> None:
+        """By the real SAM, on the demo clip's first frame."""
+        image, truth = demo_scene.render(0)  # type: ignore[attr-defined]
+        rows, columns = np.nonzero(truth == 1)
+        box = (float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0)
+        ys, xs = np.nonzero(truth == 2)
+        inside = (float(np.median(xs)), float(np.median(ys)), True)
+        made = segment_prompts(sam, image, [ObjectPrompt(1, box=box), ObjectPrompt(2, points=(inside,))])
+        assert set(np.unique(made)) == {0, 1, 2}
+        assert iou(made, truth, 1) > 0.8
+        assert iou(made, truth, 2) > 0.3  # a point may mean a part
+
+    def test_where_nothing_is(self, colours: Sam) -> None:
+        image = draw(SQUARES, 0)[0]
+        twice = [ObjectPrompt(i, points=((24, 32, True),)) for i in (1, 2)]
+        with pytest.raises(AnnotationError, match="object 2: SAM finds nothing there that is not another object's"):
+            segment_prompts(colours, image, twice)
+
+    def test_from_python(self, here: Path, colours: Sam) -> None:
+        point = ObjectPrompt(9, points=((24.0, 32.0, True),))
+        results = list(track("clip.mp4", first_prompts=[point], sam=colours))
+        assert all(iou(each.label_map == 9, draw(SQUARES, each.index)[1] == 1, 1) > 0.8 for each in results)
+
+
+class TestCommand:
+    def run(self, *arguments: str) -> int:
+        return cli.main(["clip.mp4", *arguments, "--quiet"])
+
+    def test_points_make_a_mask_that_is_kept(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        points = ["--first-point", "1", "24", "32", "--first-point", "2", "36", "96", "+"]
+        assert self.run(*points) == 0
+        made = read_palette_png(here / "clip_persam" / "first_mask.png")
+        assert np.array_equal(made, found_at(here, 0))
+        for index in (0, FRAMES - 1):
+            truth = draw(SQUARES, index)[1]
+            assert all(iou(found_at(here, index), truth, i) > 0.8 for i in (1, 2))
+        assert self.run(*points) == 2
+        assert "give --overwrite" in capsys.readouterr().err
+
+    def test_boxes_from_json_beside_a_mask(self, here: Path) -> None:
+        (here / "p.json").write_text(json.dumps({"7": {"points": [[24, 32]]}}))
+        write_palette_png("only.png", np.where(draw(SQUARES, 0)[1] == 2, 2, 0).astype(np.uint8))
+        assert self.run("--first-mask", "only.png", "--first-prompts", "p.json") == 0
+        assert set(np.unique(found_at(here, 3))) == {0, 2, 7}
+
+    def test_coco(self, here: Path) -> None:
+        picture = {"id": 1, "file_name": "first.jpg", "width": 256, "height": 144}
+        polygon = {"image_id": 1, "segmentation": [[20, 80, 52, 80, 52, 112, 20, 112]], "bbox": [20, 80, 32, 32]}
+        (here / "c.json").write_text(json.dumps({"images": [picture], "annotations": [polygon]}))
+        assert self.run("--first-coco", "c.json") == 0
+        assert iou(found_at(here, 6), np.where(draw(SQUARES, 6)[1] == 2, 1, 0).astype(np.uint8), 1) > 0.8
+
+    def test_an_object_that_starts_later(self, here: Path) -> None:
+        assert self.run("--first-mask", "ann.png", "--mask-at", "5", "late.png") == 0
+        assert set(np.unique(found_at(here, 4))) == {0, 1, 2}
+        truth = draw([*SQUARES, LATE], 9)[1]
+        assert all(iou(found_at(here, 9), truth, i) > 0.8 for i in (1, 2, 3))
+
+    def test_a_folder_of_masks_whose_first_is_the_first_mask(self, here: Path) -> None:
+        (here / "masks").mkdir()
+        (here / "ann.png").rename(here / "masks" / "00000.png")
+        (here / "late.png").rename(here / "masks" / "00005.png")
+        assert self.run("--mask-at", "masks") == 0
+        assert set(np.unique(found_at(here, 8))) == {0, 1, 2, 3}
+
+    def test_masks_that_are_not_reached(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--first-mask", "ann.png", "--mask-at", "50", "late.png") == 0
+        assert "the masks of frames that were not reached had no effect: 50" in capsys.readouterr().err
+
+    def test_targets_are_found_in_another_video(self, here: Path) -> None:
+        assert self.run("--first-mask", "ann.png", "--save-targets", "toys.safetensors") == 0
+        other = [Square(1, RED, left=120, top=60, away=range(3)), Square(2, GREEN, left=30, top=20)]
+        with VideoWriter(
+            here / "other.mp4", width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)
+        ) as writer:
+            for index in range(10):
+                writer.write(draw(other, index)[0], index)
+        assert cli.main(["other.mp4", "--targets", "toys.safetensors", "--quiet"]) == 0
+        for index in (0, 9):
+            found = read_palette_png(here / "other_persam" / "masks" / f"{index:05d}.png")
+            truth = draw(other, index)[1]
+            assert iou(found, truth, 2) > 0.8
+            assert iou(found, truth, 1) > 0.8 if index else not (found == 1).any()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--first-box", "1", "2", "3", "4", "x"], "--first-box 1 2 3 4 x: give an object's id and its box"),
+            (["--first-point", "1", "2", "-"], "--first-point 1 2 -: give an object's id and a place on it"),
+            (["--first-point", "1", "2000", "20"], "object 1: the point 2000 20 is outside the picture, 256×144"),
+            (["--first-mask", "ann.png", "--first-point", "1", "20", "20"], "object 1: has a mask and a box or points"),
+            (["--first-mask", "ann.png", "--mask-at", "0", "late.png"], "frame 0, the first, has two masks"),
+            (["--mask-at", "5", "late.png"], "no object is given in frame 0, the first: give a mask, box or point, or"),
+            (["--first-mask", "ann.png", "--mask-at", "5", "none.png"], "none.png: no such file"),
+            (["--first-mask", "ann.png", "--mask-at", "x", "late.png"], "--mask-at x late.png: give a frame's number"),
+            (["--targets", "none.safetensors"], "none.safetensors: no such file; give what --save-targets has written"),
+            (["--targets", "ann.png"], "ann.png: cannot be read"),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    ) -> None:
+        assert self.run(*arguments) == 2
+        error = capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1
+        assert words in error
+        assert not (here / "clip_persam").exists()
+
+    def test_the_video_may_come_last(self, here: Path) -> None:
+        for arguments in (
+            ["--first-point", "1", "24", "32"],
+            ["--first-mask", "ann.png", "--mask-at", "5", "late.png"],
+        ):
+            assert cli.main(["--quiet", "--overwrite", *arguments, "clip.mp4"]) == 0
+
+
+class TestCorrection:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_tracked_object_is_corrected_and_the_others_go_on(self, colours: Sam, method: str) -> None:
+        """Object 1 was given as the green square by mistake; from frame 2 on it is the blue one."""
+        squares = [*SQUARES, Square(3, BLUE, left=100, top=16)]
+        image, truth = draw(squares, 0)
+        tracker = Tracker(colours, image, np.where(truth == 3, 0, truth), method=method)
+        tracker.step(draw(squares, 1)[0])
+        image, truth = draw(squares, 2)
+        corrected = tracker.step(image, label_map=np.where(truth == 3, 1, 0))
+        assert np.array_equal(corrected.mask(1), truth == 3)
+        assert iou(corrected.label_map, truth, 2) > 0.8
+        assert sorted(tracker.object_ids) == [1, 2]
+        for index in range(3, 6):
+            image, truth = draw(squares, index)
+            result = tracker.step(image)
+            assert region_similarity(result.mask(1), truth == 3) > 0.8
+            assert region_similarity(result.mask(2), truth == 2) > 0.8
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_all_objects_may_be(self, colours: Sam, method: str) -> None:
+        tracker = Tracker(colours, *draw(SQUARES, 0), method=method)
+        image, truth = draw(SQUARES, 1)
+        tracker.step(image, label_map=truth)
+        image, truth = draw(SQUARES, 2)
+        result = tracker.step(image)
+        assert all(region_similarity(result.mask(i), truth == i) > 0.8 for i in (1, 2))
+
+
+class TestLaterMasks:
+    def test_each_is_taken_once(self, here: Path) -> None:
+        later = LaterMasks([(5, here / "late.png"), (8, here / "ann.png")], width=256, height=144)
+        from persam_video.frame import Frame
+
+        frame = Frame(index=5, image=draw(SQUARES, 5)[0], name="00005")
+        taken = later.take(frame)
+        assert taken is not None and set(np.unique(taken)) == {0, 3}
+        assert later.take(frame) is None
+        assert later.left == (8,)
+
+    def test_two_of_one_frame_and_other_names(self, here: Path) -> None:
+        with pytest.raises(AnnotationError, match="frame 5 has two masks"):
+            LaterMasks([(5, here / "late.png"), (5, here / "ann.png")], width=256, height=144)
+        with pytest.raises(AnnotationError, match="is not named by its frame; name it like"):
+            masks_in(here)
+        (here / "empty").mkdir()
+        with pytest.raises(AnnotationError, match="holds no mask"):
+            masks_in(here / "empty")
+
+
+class TestTargets:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_what_is_read_is_what_was_written(self, colours: Sam, tmp_path: Path, method: str) -> None:
+        tracker = Tracker(colours, *draw(SQUARES, 0), method=method)
+        path = tmp_path / "t.safetensors"
+        targets_writer(path, colours)(tracker.targets)
+        before = tracker.targets.state
+        tracker.step(draw(SQUARES, 1)[0])
+        read = load_targets(path, colours)
+        after = tracker.targets.state
+        assert all(torch.equal(after[name], before[name]) for name in before)
+        assert (read.method, read.object_ids) == (method, (1, 2))
+        assert read.state.keys() == before.keys()
+        assert all(torch.equal(read.state[name], before[name]) for name in before)
+        with safetensors.safe_open(path, framework="pt") as file:
+            assert file.metadata()["model"] == "colours"
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_further_object_beside_them(self, colours: Sam, method: str) -> None:
+        targets = Tracker(colours, *draw(SQUARES, 0), method=method).targets
+        squares = [*SQUARES, Square(3, BLUE, left=100, top=16)]
+        tracker = Tracker.from_targets(colours, targets)
+        image, truth = draw(squares, 0)
+        tracker.step(image, label_map=np.where(truth == 3, 3, 0))
+        for index in range(1, 4):
+            image, truth = draw(squares, index)
+            result = tracker.step(image)
+            assert all(region_similarity(result.mask(i), truth == i) > 0.8 for i in (1, 2, 3)), index
+
+    def test_of_another_model(self, colours: Sam, tmp_path: Path) -> None:
+        path = tmp_path / "t.safetensors"
+        targets_writer(path, colours)(Tracker(colours, *draw(SQUARES, 0)).targets)
+        other = ColourSam()
+        other.model = "greys"  # type: ignore[misc]
+        with pytest.raises(InputError, match="its targets are of model colours, not greys; track with that"):
+            load_targets(path, cast(Sam, other))
+
+    def test_a_file_of_something_else(self, colours: Sam, tmp_path: Path) -> None:
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(1)}, tmp_path / "t.safetensors")
+        with pytest.raises(InputError, match="holds no targets"):
+            load_targets(tmp_path / "t.safetensors", colours)

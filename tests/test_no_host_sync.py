@@ -1,0 +1,119 @@
+"""What is done with a frame, on torch's ``meta`` device, which knows shapes but no numbers: where a GPU would have to
+be waited for, to count or to read a number, torch raises; and nothing may come from the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from persam_video import Sam
+from persam_video.frame import Frame
+from persam_video.methods.appearance.kernel_ridge import Given, KernelRidge
+from persam_video.methods.appearance.memory import Memory
+from persam_video.methods.appearance.presence import Presence
+from persam_video.methods.appearance.residuals import Residuals
+from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.settings import Settings
+from persam_video.methods.appearance.step import Step
+from persam_video.methods.persam.method import PersamMethod
+from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F
+from persam_video.methods.persam.target import Targets
+from persam_video.sam.models import build_network, sam_from_network
+
+META = torch.device("meta")
+OBJECTS = 3
+IMAGE = np.zeros((480, 854, 3), np.uint8)
+
+
+class Watch(TorchDispatchMode):
+    """Raises where a tensor is on the CPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for each in tree_leaves((args, kwargs, out)):
+            assert not isinstance(each, Tensor) or each.device == META, (func, each.device)
+        return out
+
+
+class WatchNumbers(TorchFunctionMode):
+    """Raises where a tensor is made of Python's numbers, which then has to be copied."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.tensor, torch.as_tensor, Tensor.new_tensor), func
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def nothing_from_the_cpu() -> Iterator[None]:
+    with Watch(), WatchNumbers():
+        yield
+
+
+@pytest.fixture(scope="module", params=["vit_t", "vit_b"])
+def sam(request: pytest.FixtureRequest) -> Sam:
+    return sam_from_network(build_network(request.param), model=request.param, device=META, dtype=torch.float32)
+
+
+def test_the_check_sees_what_it_is_for() -> None:
+    maps = torch.empty(3, 3, device=META)
+    for wrong in (
+        lambda: maps[maps > 0],
+        lambda: maps.sum().item(),
+        lambda: maps.new_tensor([1.0, 2.0, 3.0]),
+        lambda: maps @ torch.zeros(3, 3),
+    ):
+        with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), nothing_from_the_cpu():
+            wrong()
+
+
+def test_encoding(sam: Sam) -> None:
+    pictures = torch.from_numpy(np.stack([IMAGE, IMAGE])).to(META)
+    sam.encode.encode(pictures)  # at first tables are made of its shape
+    with nothing_from_the_cpu():
+        assert sam.encode.encode(pictures).shape == (2, 256, 36, 64)
+
+
+def test_the_default_method(sam: Sam) -> None:
+    def some(*size: int) -> Tensor:
+        return torch.empty(*size, device=META)
+
+    given = Given(some(256), some(512, 262), some(512, 512), some(OBJECTS), some(512, 512), some(512, OBJECTS))
+    levels = Levels(*some(4, OBJECTS))
+    memory = Memory(
+        (KernelRidge.of(given, Settings()),),
+        levels,
+        levels,
+        Presence(*some(3, OBJECTS)),
+        some(OBJECTS),
+        Residuals(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
+        some(OBJECTS),
+        some(OBJECTS) > 0,
+        some(OBJECTS, 144, 256),
+    )
+    features = sam.encode(IMAGE)
+    step = Step(sam.decode, Settings())
+    step(memory, features, some(2, 288, 512))  # at first tables are made of its shape
+    with nothing_from_the_cpu():
+        after, logits, scores = step(memory, features, some(2, 288, 512))
+    assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
+    assert after.found.shape == memory.found.shape
+
+
+@pytest.mark.parametrize("recipe", [PERSAM_F, PERSAM])
+def test_the_published_methods(sam: Sam, recipe: Any) -> None:
+    method = PersamMethod(sam, recipe)
+    method._targets = Targets(*(torch.empty(OBJECTS, size, device=META) for size in (256, 256, 3)))
+    method._boxes, method._has_box = torch.empty(OBJECTS, 4, device=META), torch.ones(OBJECTS, device=META) > 0
+    features = sam.encode(IMAGE)
+    with nothing_from_the_cpu():
+        logits, scores = method.find(Frame(index=1, image=IMAGE, name="1"), features)
+    assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))

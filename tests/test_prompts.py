@@ -1,0 +1,136 @@
+"""Boxes, points and COCO annotations: read and checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from persam_video.errors import AnnotationError
+from persam_video.inputs.coco import read_coco
+from persam_video.inputs.prompts import ObjectPrompt, check_prompts, read_prompts
+
+SIZE = {"width": 200, "height": 100}
+
+
+def save(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+class TestCheck:
+    def test_several_of_one_object_are_put_together(self) -> None:
+        prompts = check_prompts(
+            [
+                ObjectPrompt(7, points=((5, 6, True),)),
+                ObjectPrompt(2, box=(1, 2, 3, 4)),
+                ObjectPrompt(7, box=(0, 0, 10, 10), points=((8, 9, False),)),
+            ],
+            **SIZE,
+        )
+        assert prompts == (
+            ObjectPrompt(2, box=(1, 2, 3, 4)),
+            ObjectPrompt(7, box=(0, 0, 10, 10), points=((5, 6, True), (8, 9, False))),
+        )
+
+    @pytest.mark.parametrize(
+        ("prompts", "message"),
+        [
+            ([ObjectPrompt(0, box=(1, 2, 3, 4))], "object 0: an object's id must be from 1 to 254"),
+            ([ObjectPrompt(255, box=(1, 2, 3, 4))], "object 255: an object's id"),
+            ([ObjectPrompt(1, box=(3, 2, 3, 4))], "object 1: the box 3 2 3 4 is empty; give X0 Y0 X1 Y1"),
+            ([ObjectPrompt(1, box=(1, 100, 3, 104))], "object 1: the box 1 100 3 104 is outside the picture, 200×100"),
+            ([ObjectPrompt(1, box=(float("nan"), 2, 3, 4))], "object 1: its box or a point is not of numbers"),
+            ([ObjectPrompt(1, points=((201, 5, True),))], "object 1: the point 201 5 is outside the picture, 200×100"),
+            ([ObjectPrompt(1, points=((20, 5, False),))], "object 1: nothing says where it is"),
+            ([ObjectPrompt(1, box=(1, 2, 3, 4))] * 2, "object 1: has two boxes; give one"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, prompts: list[ObjectPrompt], message: str) -> None:
+        with pytest.raises(AnnotationError, match=message):
+            check_prompts(prompts, **SIZE)
+
+
+class TestJson:
+    def test_boxes_and_points(self, tmp_path: Path) -> None:
+        content = {"3": {"box": [1, 2, 30.5, 40]}, "1": {"points": [[5, 6], [7, 8, "-"], [9, 10, "+"]]}}
+        assert read_prompts(save(tmp_path / "p.json", content)) == (
+            ObjectPrompt(3, box=(1, 2, 30.5, 40)),
+            ObjectPrompt(1, points=((5, 6, True), (7, 8, False), (9, 10, True))),
+        )
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            [1, 2],
+            {"a": {}},
+            {"1": {"box": [1, 2, 3]}},
+            {"1": {"boxes": []}},
+            {"1": {"points": [[1]]}},
+            {"1": {"points": [[1, 2, "?"]]}},
+            {"1": 5},
+        ],
+    )
+    def test_what_is_laid_out_otherwise(self, tmp_path: Path, content: Any) -> None:
+        with pytest.raises(
+            AnnotationError, match=r"p\.json: is not laid out as boxes and points are .* it should hold"
+        ):
+            read_prompts(save(tmp_path / "p.json", content))
+
+    def test_what_is_no_json(self, tmp_path: Path) -> None:
+        with pytest.raises(AnnotationError, match=r"none\.json: no such file"):
+            read_prompts(tmp_path / "none.json")
+        (tmp_path / "torn.json").write_text('{"1":')
+        with pytest.raises(AnnotationError, match=r"torn\.json: cannot be read as JSON"):
+            read_prompts(tmp_path / "torn.json")
+
+
+class TestCoco:
+    def coco(self, *annotations: dict[str, Any], names: tuple[str, ...] = ("00000.jpg",)) -> dict[str, Any]:
+        pictures = [
+            {"id": 10 + i, "file_name": f"video/{name}", "width": 200, "height": 100} for i, name in enumerate(names)
+        ]
+        return {"images": pictures, "annotations": [{"image_id": 10, **each} for each in annotations]}
+
+    def test_polygons_run_lengths_and_boxes(self, tmp_path: Path) -> None:
+        counts = [100 * 50 + 20, 30, 70, 30, 200 * 100 - 100 * 50 - 150]  # rows 20 to 49 of columns 50 and 51
+        content = self.coco(
+            {"segmentation": [[10, 20, 40, 20, 40, 60, 10, 60]], "bbox": [10, 20, 30, 40]},
+            {"segmentation": [], "bbox": [100, 10, 30, 50]},
+            {"segmentation": {"counts": counts, "size": [100, 200]}, "bbox": [50, 20, 2, 30]},
+        )
+        label_map, prompts = read_coco(save(tmp_path / "c.json", content), "other.jpg", **SIZE)
+        rows, columns = np.nonzero(label_map == 1)
+        assert abs(rows.min() - 20) <= 1 and abs(rows.max() - 59) <= 1
+        assert abs(columns.min() - 10) <= 1 and abs(columns.max() - 39) <= 1
+        expected = np.zeros((100, 200), bool)
+        expected[20:50, 50:52] = True
+        assert np.array_equal(label_map == 3, expected)
+        assert prompts == (ObjectPrompt(2, box=(100, 10, 130, 60)),)
+
+    def test_of_several_pictures_that_of_the_name(self, tmp_path: Path) -> None:
+        content = self.coco({"bbox": [1, 2, 3, 4]}, {"bbox": [5, 6, 7, 8]}, names=("a.jpg", "b.jpg"))
+        content["annotations"][1]["image_id"] = 11
+        _, prompts = read_coco(save(tmp_path / "c.json", content), "b", **SIZE)
+        assert prompts == (ObjectPrompt(1, box=(5, 6, 12, 14)),)
+        with pytest.raises(AnnotationError, match=r"holds no picture 00000; it holds video/a\.jpg, video/b\.jpg"):
+            read_coco(tmp_path / "c.json", "00000", **SIZE)
+
+    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.json"
+        with pytest.raises(AnnotationError, match="its picture is 200×100, the video's first frame 20×10"):
+            read_coco(save(path, self.coco({"bbox": [1, 2, 3, 4]})), "a", width=20, height=10)
+        with pytest.raises(AnnotationError, match=r"holds no annotation of video/00000\.jpg"):
+            read_coco(save(path, self.coco()), "a", **SIZE)
+        for content in ([], {"images": []}, self.coco({"bbox": [1]}), self.coco({})):
+            with pytest.raises(AnnotationError, match=r"is not in COCO's format|holds no picture"):
+                read_coco(save(path, content), "a", **SIZE)
+        compressed = {"segmentation": {"counts": "abc", "size": [100, 200]}, "bbox": [1, 2, 3, 4]}
+        with pytest.raises(AnnotationError, match="its run lengths are compressed, which is not read"):
+            read_coco(save(path, self.coco(compressed)), "a", **SIZE)
+        short = {"segmentation": {"counts": [5], "size": [100, 200]}, "bbox": [1, 2, 3, 4]}
+        with pytest.raises(AnnotationError, match="run lengths of 5 pixels"):
+            read_coco(save(path, self.coco(short)), "a", **SIZE)

@@ -1,0 +1,76 @@
+"""A processor's cores: a few each do a frame of their own, many do one frame together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import cv2
+import pytest
+import torch
+
+from persam_video.runtime.threads import ThreadPlan
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def in_a_thread() -> int:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_few_cores_have_a_frame_each() -> None:
+    cores = ThreadPlan(5, CPU)
+    assert cores.frames == 2
+    with cores.share():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_it_is_undone_after_an_error() -> None:
+    with pytest.raises(ValueError, match="broken"), ThreadPlan(1, CPU).share():
+        raise ValueError("broken")
+    assert torch.get_num_threads() == 2
+
+
+def test_the_threads_of_others_have_all_cores_afterwards() -> None:
+    with ThreadPlan(1, CPU).share():
+        pass
+    assert in_a_thread() == 2
+
+
+@pytest.mark.parametrize(("threads", "objects"), [(1, 1), (2, 17), (8, 1)])
+def test_one_core_many_cores_or_many_objects(threads: int, objects: int) -> None:
+    torch.set_num_threads(threads)
+    cores = ThreadPlan(objects, CPU)
+    assert cores.frames == 1
+    with cores.share():
+        assert torch.get_num_threads() == threads
+
+
+def test_beside_a_gpu_each_thread_takes_one_core() -> None:
+    before = cv2.getNumThreads()
+    cores = ThreadPlan(1, GPU)
+    assert cores.frames == 1
+    assert not cores.model_on_cpu
+    with cores.share(), cores.limit_opencv():
+        assert torch.get_num_threads() == cv2.getNumThreads() == 1
+    assert torch.get_num_threads() == 2
+    assert cv2.getNumThreads() == before
+
+
+def test_on_a_cpu_opencv_has_all_cores() -> None:
+    before = cv2.getNumThreads()
+    with ThreadPlan(1, CPU).limit_opencv():
+        assert cv2.getNumThreads() == before
