@@ -11,7 +11,7 @@ from typing import Any
 
 from persam_video.frame import Frame
 from persam_video.runtime.prefetch import batched, map_ahead, prefetch
-from persam_video.runtime.streams import Ready, SideStream
+from persam_video.runtime.streams import SideStream, Synchronize
 from persam_video.runtime.threads import ThreadPlan
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -48,10 +48,10 @@ def encoded_ahead(
     Args:
         seconds: what reading and encoding took is added to it.
     """
-    if cores.model_on_cpu and cores.frames == 1:
+    if cores.model_on_cpu and cores.parallel_frames == 1:
         look = None  # nothing is done meanwhile
     frames = prefetch(_glanced(_timed(source, seconds), look), _READ_AHEAD)
-    if cores.frames > 1:
+    if cores.parallel_frames > 1:
         return _encoded_at_once(frames, sam, look, seconds, cores)
     encoded = _encoded_in_turn(_looked_at(frames, look, cores), sam, seconds, cores)
     return _taken_over(encoded if cores.model_on_cpu else prefetch(encoded, max(_ENCODE_AHEAD, sam.batch)))
@@ -63,10 +63,10 @@ def _encoded_at_once(
     """Several batches at once, each looked at and encoded by one core."""
 
     def work(batch: list[_Glanced]) -> tuple[list[Encoded], float]:
-        with cores.share():
+        with cores.single_threaded():
             return _encode([(each[0], _compared(each, look)) for each in batch], sam)
 
-    with closing(frames), closing(map_ahead(work, batched(frames, sam.batch), cores.frames)) as worked:
+    with closing(frames), closing(map_ahead(work, batched(frames, sam.batch), cores.parallel_frames)) as worked:
         for _, (encoded, spent) in worked:
             seconds.encode += spent
             yield from encoded
@@ -74,23 +74,23 @@ def _encoded_at_once(
 
 def _encoded_in_turn(
     frames: Generator[tuple[Frame, Any], None, None], sam: Sam, seconds: StageSeconds, cores: ThreadPlan
-) -> Generator[tuple[Encoded, Ready], None, None]:
+) -> Generator[tuple[Encoded, Synchronize], None, None]:
     """Frames with their cues, one batch after another; a GPU goes on meanwhile with what others have it do."""
     stream = SideStream(sam.device)
     with closing(frames):
         for batch in batched(frames, sam.batch):
-            with cores.share(), stream.used():
+            with cores.single_threaded(), stream.active():
                 encoded, spent = _encode(batch, sam)
             seconds.encode += spent
-            ready = stream.ready()
-            yield from ((each, ready) for each in encoded)
+            synchronize = stream.mark()
+            yield from ((each, synchronize) for each in encoded)
 
 
-def _taken_over(encoded: Generator[tuple[Encoded, Ready], None, None]) -> Generator[Encoded, None, None]:
+def _taken_over(encoded: Generator[tuple[Encoded, Synchronize], None, None]) -> Generator[Encoded, None, None]:
     """What was encoded, for the caller's stream."""
     with closing(encoded):
-        for (frame, features, cues), ready in encoded:
-            ready(features.tensor, features.pixels)
+        for (frame, features, cues), synchronize in encoded:
+            synchronize(features.tensor, features.pixels)
             yield frame, features, cues
 
 
@@ -115,7 +115,7 @@ def _looked_at(
         return
 
     def work(glanced: _Glanced) -> Any:
-        with cores.share():
+        with cores.single_threaded():
             return _compared(glanced, look)
 
     with closing(map_ahead(work, frames, _LOOKERS)) as seen:

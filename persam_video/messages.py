@@ -1,18 +1,53 @@
-"""How messages say things."""
+"""Wording shared by error messages, warnings and reports."""
 
 from __future__ import annotations
 
+import urllib.error
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from PIL import UnidentifiedImageError
 
+_options_are_named = False
 
-def pluralize(number: int, thing: str) -> str:
-    """``1 frame``, ``2 frames``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+def pluralize(number: int, noun: str) -> str:
+    """A count with its noun: ``1 frame``, ``2 frames``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's own words in one line, without the path that the message around it names anyway."""
+    """The text of an exception in one line, without the path that the message around it names."""
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
+        error = error.reason
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, UnidentifiedImageError):
         text = "unknown format"
     return " ".join(text.split()) or type(error).__name__
+
+
+def parameter(name: str, value: object = None) -> str:
+    """A parameter as the caller knows it.
+
+    The library speaks of its arguments: ``start``, ``start=3``, ``overwrite=True``, ``device='cpu'``. Inside
+    `name_options` it speaks of the commands' options: ``--start``, ``--start 3``, ``--overwrite``, ``--device cpu``.
+
+    Args:
+        name: of the argument.
+        value: of the argument; None: the name alone.
+    """
+    if _options_are_named:
+        option = f"--{name.replace('_', '-')}"
+        return option if value is None or value is True else f"{option} {value}"
+    return name if value is None else f"{name}={value!r}"
+
+
+@contextmanager
+def name_options() -> Generator[None, None, None]:
+    """Let `parameter` name command-line options, for the whole process: a command runs."""
+    global _options_are_named
+    before, _options_are_named = _options_are_named, True
+    try:
+        yield
+    finally:
+        _options_are_named = before

@@ -135,7 +135,7 @@ def track_frames(
             for number, (frame, features, cues) in enumerate(frames):
                 started = time.perf_counter()
                 given = later(frame) if number else label_map
-                with cores.share():
+                with cores.single_threaded():
                     if tracker is None:
                         assert given is not None
                         tracker = Tracker(sam, frame, given, method=method, features=features)

@@ -32,20 +32,20 @@ def in_a_thread() -> int:
 
 def test_few_cores_have_a_frame_each() -> None:
     cores = ThreadPlan(5, CPU)
-    assert cores.frames == 2
-    with cores.share():
+    assert cores.parallel_frames == 2
+    with cores.single_threaded():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
 
 
 def test_it_is_undone_after_an_error() -> None:
-    with pytest.raises(ValueError, match="broken"), ThreadPlan(1, CPU).share():
+    with pytest.raises(ValueError, match="broken"), ThreadPlan(1, CPU).single_threaded():
         raise ValueError("broken")
     assert torch.get_num_threads() == 2
 
 
 def test_the_threads_of_others_have_all_cores_afterwards() -> None:
-    with ThreadPlan(1, CPU).share():
+    with ThreadPlan(1, CPU).single_threaded():
         pass
     assert in_a_thread() == 2
 
@@ -54,17 +54,17 @@ def test_the_threads_of_others_have_all_cores_afterwards() -> None:
 def test_one_core_many_cores_or_many_objects(threads: int, objects: int) -> None:
     torch.set_num_threads(threads)
     cores = ThreadPlan(objects, CPU)
-    assert cores.frames == 1
-    with cores.share():
+    assert cores.parallel_frames == 1
+    with cores.single_threaded():
         assert torch.get_num_threads() == threads
 
 
 def test_beside_a_gpu_each_thread_takes_one_core() -> None:
     before = cv2.getNumThreads()
     cores = ThreadPlan(1, GPU)
-    assert cores.frames == 1
+    assert cores.parallel_frames == 1
     assert not cores.model_on_cpu
-    with cores.share(), cores.limit_opencv():
+    with cores.single_threaded(), cores.limit_opencv():
         assert torch.get_num_threads() == cv2.getNumThreads() == 1
     assert torch.get_num_threads() == 2
     assert cv2.getNumThreads() == before

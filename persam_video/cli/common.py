@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
+from persam_video.messages import name_options
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
 
@@ -95,18 +98,44 @@ def positive(text: str) -> int:
     return number
 
 
-def run(program: str, main: Callable[[], int]) -> int:
-    """Run a command's main part; what this package raises becomes one line on stderr and an exit code."""
+class _LineHandler(logging.Handler):
+    """Log records of the library as lines on stderr, above a progress bar."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(f"{self._program}: {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def _lines_on_stderr(program: str) -> Generator[None, None, None]:
+    """Show what the library logs, and Python's own warnings, as lines that begin with the program's name."""
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
         tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
 
+    logger, handler = logging.getLogger("persam_video"), _LineHandler(program)
+    propagated = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False  # each line once, whatever the root logger does
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.showwarning = show_warning
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
+
+
+def run(program: str, main: Callable[[], int]) -> int:
+    """Run a command's main part; an exception of this package becomes one line on stderr and an exit code."""
     keep_freed_memory()
     collect_garbage_rarely()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.showwarning = show_warning
+    with name_options(), _lines_on_stderr(program):
         try:
             return main()
         except PersamError as error:

@@ -39,6 +39,7 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     return sorted(pictures, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorts digits as the number they make: 2 before 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key of natural order: runs of digits compare as numbers, so that 2 comes before 10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

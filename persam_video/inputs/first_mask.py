@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,6 +14,7 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from persam_video.errors import AnnotationError
+from persam_video.files.images import natural_key
 from persam_video.files.palette_png import DAVIS_PALETTE, IMAGE_ERRORS, VOC_PALETTE
 from persam_video.frame import IGNORE_ID, MAX_OBJECT_ID, LabelMap
 from persam_video.messages import one_line, pluralize
@@ -102,12 +102,7 @@ def _first_picture(folder: Path) -> Path:
         raise AnnotationError(
             f"{folder} holds no mask; it must hold pictures such as 00000.png, of which the first one is taken"
         )
-    return min(pictures, key=_natural_key)
-
-
-def _natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], path.name
+    return min(pictures, key=lambda path: natural_key(path.name))
 
 
 # ---- several pictures of one object each ----

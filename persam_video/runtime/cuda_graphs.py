@@ -101,7 +101,7 @@ class _Recording:
             self._inputs = [each.clone() for each in _tensors(given)]
             args, kwargs = _filled(given, iter(self._inputs))
             self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
-        self._turns = StreamSerializer()
+        self._serializer = StreamSerializer()
         self._given: list[Tensor | None] = [None] * len(self._inputs)  # the last time
         places = {id(mine): place for place, mine in enumerate(self._inputs)}
         self._handed_on = [places.get(id(each)) for each in _tensors(self._result)]
@@ -111,7 +111,7 @@ class _Recording:
         at all."""
         theirs = _tensors(given)
         news = zip(theirs, self._inputs, self._given, strict=True)
-        with self._turns.one(self._inputs[0].device):
+        with self._serializer.exclusive(self._inputs[0].device):
             _copy([(each, mine) for each, mine, before in news if each is not before])
             self._given = [*theirs]
             self._run()

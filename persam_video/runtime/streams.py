@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-Ready = Callable[..., None]
+Synchronize = Callable[..., None]
 """Lets the current stream wait for tensors of another, and keeps their memory until the work with them is done."""
 
 
@@ -35,7 +35,7 @@ class SideStream:
             self._stream.wait_stream(torch.cuda.current_stream(device))
 
     @contextmanager
-    def used(self) -> Generator[None, None, None]:
+    def active(self) -> Generator[None, None, None]:
         """What is started in this thread meanwhile goes into this stream."""
         if self._stream is None:
             yield
@@ -43,7 +43,7 @@ class SideStream:
         with torch.cuda.stream(self._stream):
             yield
 
-    def ready(self) -> Ready:
+    def mark(self) -> Synchronize:
         """For tensors that are made in this stream by what was started up to now, to be called where they are used."""
         if self._stream is None:
             return lambda *tensors: None
@@ -65,7 +65,7 @@ class StreamSerializer:
         self._last: torch.cuda.Event | None = None
 
     @contextmanager
-    def one(self, device: torch.device) -> Generator[None, None, None]:
+    def exclusive(self, device: torch.device) -> Generator[None, None, None]:
         """What is started meanwhile waits for what was started in the turn before; only one at a time may begin."""
         if device.type != "cuda":
             yield

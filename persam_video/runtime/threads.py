@@ -39,12 +39,12 @@ class ThreadPlan:
         self.model_on_cpu = device.type in _ON_CORES
         """Whether the model does."""
         is_shared = self.model_on_cpu and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
-        self.frames = self._all if is_shared else 1
+        self.parallel_frames = self._all if is_shared else 1
         """How many frames are encoded at once while another is tracked; 1: one after another."""
-        self._one_each = self.frames > 1 or not self.model_on_cpu
+        self._one_each = self.parallel_frames > 1 or not self.model_on_cpu
 
     @contextmanager
-    def share(self) -> Generator[None, None, None]:
+    def single_threaded(self) -> Generator[None, None, None]:
         """What torch does in this thread meanwhile takes one core, where each is to have its own."""
         if not self._one_each:
             yield

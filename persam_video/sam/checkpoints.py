@@ -28,6 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from persam_video.errors import CheckpointError
+from persam_video.messages import one_line
 
 StateDict = dict[str, Tensor]
 
@@ -140,7 +141,7 @@ def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         fetch(path)
     except (OSError, HTTPException, CheckpointError, KeyError, tarfile.TarError) as error:
-        return _one_line(error)
+        return one_line(error)
     return None
 
 
@@ -235,7 +236,7 @@ def load_state_dict(path: Path) -> StateDict:
         state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read as weights ({_one_line(error)}); "
+            f"{path}: cannot be read as weights ({one_line(error)}); "
             "it should be a .safetensors file or a torch file that holds tensors only"
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -257,10 +258,3 @@ def _npm_fault(stderr: str) -> str:
     lines = [line.split(" ", 2)[-1] for line in stderr.splitlines() if line.startswith(("npm error", "npm ERR!"))]
     told = [line for line in lines if not line.startswith(("code", "errno", "syscall", "A complete log"))]
     return told[0] if told else ""
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
-        error = error.reason if isinstance(error.reason, BaseException) else error
-    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return message.strip().splitlines()[0] if message.strip() else type(error).__name__
