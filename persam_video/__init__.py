@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from persam_video.errors import DamagedVideoError, InputError, PersamError
     from persam_video.frame import Frame, FrameResult
+    from persam_video.options import ModelOptions
     from persam_video.pipeline import track
     from persam_video.sam.models import Sam, load_sam
     from persam_video.segmenter import Segmenter
@@ -27,6 +28,7 @@ _HOMES = {
     "Frame": "frame",
     "FrameResult": "frame",
     "InputError": "errors",
+    "ModelOptions": "options",
     "PersamError": "errors",
     "Sam": "sam.models",
     "Segmenter": "segmenter",
@@ -40,6 +42,7 @@ __all__ = [
     "Frame",
     "FrameResult",
     "InputError",
+    "ModelOptions",
     "PersamError",
     "Sam",
     "Segmenter",

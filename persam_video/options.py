@@ -1,6 +1,13 @@
-"""What can be chosen. Apart, so that a command can list it without waiting for torch."""
+"""Models, methods and their options. Without torch, so that commands list them at once."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from persam_video.errors import InputError
+from persam_video.messages import parameter
 
 METHODS = {
     "appearance": "a classifier of each object's appearance, learned as the video goes on, with optical flow and SAM",
@@ -19,5 +26,58 @@ DEFAULT_IMAGE_METHOD = "persam"
 MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
 DEFAULT_MODEL = "vit_t"
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
 SIZES = (512, 768, 1024)
-"""What the longer side of frames can become before they are encoded, in pixels; the last is SAM's own."""
+"""Lengths of the longer side of encoded frames, in pixels; the last is SAM's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which Segment Anything runs, and how.
+
+    Args:
+        model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
+        checkpoint: local file of weights (.pt, .pth, .safetensors); None: the published ones, downloaded once into the
+            user's cache.
+        device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
+        precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
+        size: longer side of encoded frames in pixels: 1024 as in SAM, or 768 or 512, which is faster and coarser.
+        exact_padding: pad frames with zeros to a square before they are encoded, as SAM itself does: its own features,
+            for twice the work at 16:9.
+        compile: put the image encoder through `torch.compile`; the first frame then takes up to minutes. On a CPU it is
+            slower than without (``tools/benchmark.py encoder --compile``).
+        graphs: on CUDA, capture the work of a frame once and replay it for the next ones (CUDA graphs).
+        batch: number of frames of a video to encode at once; None: 4 on CUDA, elsewhere 1.
+
+    Raises:
+        InputError: no such model or size, or a batch below 1.
+    """
+
+    model: str = DEFAULT_MODEL
+    checkpoint: str | Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    size: int = SIZES[-1]
+    exact_padding: bool = False
+    compile: bool = False
+    graphs: bool = True
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise InputError(f"unknown model {self.model!r}; the models are {', '.join(MODELS)}")
+        if self.size not in SIZES:
+            raise InputError(f"{parameter('size', self.size)}: the sizes are {', '.join(map(str, SIZES))}")
+        if self.batch is not None and self.batch < 1:
+            raise InputError(f"{parameter('batch', self.batch)}: it must be 1 or more")
+
+    @classmethod
+    def of(cls, model: str | ModelOptions, **changes: Any) -> ModelOptions:
+        """Options of a model's name, or existing ones, with some of them changed.
+
+        Raises:
+            TypeError: there is no such option.
+        """
+        options = model if isinstance(model, ModelOptions) else cls(model)
+        return replace(options, **changes)

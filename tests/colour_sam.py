@@ -6,6 +6,7 @@ Its features are the colours of the cells, its three masks the cells that have t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -21,10 +22,10 @@ from persam_video.sam.prompt_encoder import Prompts
 class ColourSam:
     """Has what the tracker uses of `persam_video.Sam`."""
 
-    model, device, dtype, checkpoint = "colours", torch.device("cpu"), torch.float32, None
-    size, exact_padding, record = INPUT_SIZE, False, None
+    device, dtype, checkpoint, capture = torch.device("cpu"), torch.float32, None, None
 
-    def __init__(self, batch: int = 1) -> None:
+    def __init__(self, batch: int = 1, model: str = "colours") -> None:
+        self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False)
         self.encode = ColourEncode(self)
         self.batch = batch
         self.together: list[int] = []

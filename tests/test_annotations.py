@@ -259,7 +259,7 @@ class TestTargets:
         path = tmp_path / "t.safetensors"
         targets_writer(path, colours)(Tracker(colours, *draw(SQUARES, 0)).targets)
         other = ColourSam()
-        other.model = "greys"  # type: ignore[misc]
+        other.options.model = "greys"
         with pytest.raises(InputError, match="its targets are of model colours, not greys; track with that"):
             load_targets(path, cast(Sam, other))
 

@@ -185,7 +185,7 @@ def test_the_default_method_is_played_as_it_is(
         result, play = record(work)
         return result, lambda: (plays.append(1), play())[1]
 
-    played = track(replace(sam, record=record_and_count), demo_scene, 8)
+    played = track(replace(sam, capture=record_and_count), demo_scene, 8)
     for one, other in zip(played, track(sam, demo_scene, 8), strict=True):
         assert (one.label_map != other.label_map).mean() < 1e-3
         assert one.scores == pytest.approx(other.scores, abs=1e-3)
@@ -200,7 +200,7 @@ def test_a_cuda_graph_does_the_same() -> None:
         pair = Pair(torch.full((3,), float(number), device="cuda"), 2)
         result, _ = replay(pair, (torch.full((3,), 10.0, device="cuda"),))
         assert result.x.tolist() == [10 + 2 * number] * 3
-    assert replay._recording is not None
+    assert replay._captured is not None
 
 
 @needs_cuda

@@ -91,7 +91,7 @@ class TestAgain:
     def test_other_settings_do_it_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path, sequences=["one"])
         sam = ColourSam()
-        sam.model = "colours, larger"
+        sam.options.model = "colours, larger"
         with pytest.warns(UserWarning, match=r"one: tracked anew, .* another model \(colours, now colours, larger\)"):
             assert not track(root, tmp_path, sam, sequences=["one"])["one"].is_old
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from persam_video import Sam
+from persam_video import ModelOptions, Sam
 from persam_video.frame import Frame
 from persam_video.methods.appearance.kernel_ridge import Given, KernelRidge
 from persam_video.methods.appearance.memory import Memory
@@ -60,7 +60,7 @@ def nothing_from_the_cpu() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["vit_t", "vit_b"])
 def sam(request: pytest.FixtureRequest) -> Sam:
-    return sam_from_network(build_network(request.param), model=request.param, device=META, dtype=torch.float32)
+    return sam_from_network(build_network(request.param), ModelOptions(request.param), device=META, dtype=torch.float32)
 
 
 def test_the_check_sees_what_it_is_for() -> None:

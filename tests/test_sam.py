@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from segment_anything import SamPredictor
 from segment_anything.modeling.common import LayerNorm2d
 
-from persam_video import InputError, Sam, load_sam
+from persam_video import InputError, ModelOptions, Sam, load_sam
 from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
 from persam_video.sam.grids import Geometry, to_frame, to_grid, to_input
@@ -176,7 +176,7 @@ class TestEncode:
             load_sam("vit_t", size=600)
 
     def test_bf16_is_close_to_fp32(self, sam: Sam, vit_t: torch.nn.Module, picture: np.ndarray) -> None:
-        low = sam_from_network(vit_t, model="vit_t", device=torch.device("cpu"), dtype=torch.bfloat16)
+        low = sam_from_network(vit_t, ModelOptions("vit_t"), device=torch.device("cpu"), dtype=torch.bfloat16)
         ours, exact = low.encode(picture).tensor, sam.encode(picture).tensor
         assert ours.dtype == torch.float32
         assert torch.nn.functional.cosine_similarity(ours, exact).min() > 0.95
@@ -399,7 +399,9 @@ def test_a_compiled_encoder_gives_the_same(picture: np.ndarray) -> None:
         network = build_network("vit_t")
         network.load_state_dict(state)
         device = torch.device("cpu")
-        sam = sam_from_network(network, model="vit_t", device=device, dtype=torch.float32, size=512, compiled=compiled)
+        sam = sam_from_network(
+            network, ModelOptions("vit_t", size=512, compile=compiled), device=device, dtype=torch.float32
+        )
         return sam.encode(picture).tensor
 
     torch.testing.assert_close(encoded(True), encoded(False), rtol=1e-3, atol=1e-4)

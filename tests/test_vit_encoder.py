@@ -13,7 +13,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from persam_video import Sam, load_sam
+from persam_video import ModelOptions, Sam, load_sam
 from persam_video.sam.grids import to_input
 from persam_video.sam.image_encoder import ImageEncoder
 from persam_video.sam.inference_layers import fuse_norms
@@ -218,7 +218,7 @@ class TestExactPadding:
         as_made.load_state_dict(network.image_encoder.state_dict())
         if request.param != "vit_t":
             as_made = network.image_encoder = small_vit()
-        sam_from_network(network, model="vit_t", device=CPU, dtype=torch.float32)
+        sam_from_network(network, ModelOptions("vit_t"), device=CPU, dtype=torch.float32)
         return as_made, network.image_encoder
 
     @pytest.mark.parametrize("size", [(90, 160), (160, 120), (64, 64)])

@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from persam_video.ahead import StageSeconds
-from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
+from persam_video.cli.common import add_batch_option, add_model_options, load_model, model_options, positive
 from persam_video.errors import InputError
 from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import FrameResult
@@ -71,17 +71,8 @@ def _load(options: argparse.Namespace) -> Sam:
     device = choose_device(options.device)
     with device:  # where random numbers for a large model take no time
         network = build_network(options.model)
-    return sam_from_network(
-        network,
-        model=options.model,
-        device=device,
-        dtype=choose_dtype(options.precision, device),
-        size=options.size,
-        exact_padding=options.exact_padding,
-        compiled=options.compile,
-        graphs=options.graphs,
-        batch=options.batch,
-    )
+    dtype = choose_dtype(options.precision, device)
+    return sam_from_network(network, model_options(options), device=device, dtype=dtype)
 
 
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from persam_video.cli.common import positive
-from persam_video.options import DEFAULT_MODEL, MODELS
+from persam_video.options import DEFAULT_MODEL, MODELS, ModelOptions
 from persam_video.runtime.cuda_graphs import CAPTURE_AT_CALL
 from persam_video.sam.grids import to_input
 from persam_video.sam.inference_layers import PackedLinear, is_packing_faster
@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         return network
 
     def ours(dtype: torch.dtype, frames: int = 1, **how: Any) -> Callable[[], Tensor]:
-        sam = sam_from_network(build(), model=options.model, device=device, dtype=dtype, **how)
+        sam = sam_from_network(build(), ModelOptions(options.model, **how), device=device, dtype=dtype)
         return lambda: sam.encode.batch([image] * frames)[0].tensor
 
     plain = build().image_encoder.to(device).eval()
@@ -84,10 +84,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "fp32, 512 pixels": ours(torch.float32, size=512),
     }
     if options.compile:
-        ways["fp32, torch.compile"] = ours(torch.float32, compiled=True)
+        ways["fp32, torch.compile"] = ours(torch.float32, compile=True)
         if device.type == "cuda":
-            ways["bf16, torch.compile"] = ours(torch.bfloat16, compiled=True)
-            ways[f"bf16, torch.compile{_BATCHED}"] = ours(torch.bfloat16, _BATCH, compiled=True)
+            ways["bf16, torch.compile"] = ours(torch.bfloat16, compile=True)
+            ways[f"bf16, torch.compile{_BATCHED}"] = ours(torch.bfloat16, _BATCH, compile=True)
     if options.model == "vit_t":
         ways["as it comes"] = lambda: plain(pixels)
         if device.type == "cpu":

@@ -158,8 +158,8 @@ def _minimise(learned: list[nn.Parameter], loss: Callable[[], Tensor], steps: in
 
 def _plain_network(sam: Sam) -> Any:
     """The same weights in layers that can be tuned."""
-    network = build_network(sam.model)
-    path = sam.checkpoint or fetch_checkpoint(sam.model, progress=False)
-    load_weights(network, load_state_dict(path), model=sam.model, name=str(path))
+    network = build_network(sam.options.model)
+    path = sam.checkpoint or fetch_checkpoint(sam.options.model, progress=False)
+    load_weights(network, load_state_dict(path), model=sam.options.model, name=str(path))
     network.prompt_encoder = PromptEncoder(network.prompt_encoder)
     return network.eval().to(sam.device)

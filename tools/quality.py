@@ -144,7 +144,7 @@ class KeptFeatures:
         path = self._folder / f"{name}.npy"
         if path.exists():
             tensor, pixels = (torch.from_numpy(each).to(self._sam.device) for each in (np.load(path), image.copy()))
-            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.size), pixels)
+            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.options.size), pixels)
         features = self._sam.encode(image)
         kept = io.BytesIO()
         np.save(kept, features.tensor.cpu().numpy())

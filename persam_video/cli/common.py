@@ -8,13 +8,14 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
 from persam_video.errors import InputError, PersamError
 from persam_video.messages import name_options
-from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, SIZES
+from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_model_options(
     parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the encoder")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the encoder")
     parser.add_argument(
         "--size",
         type=int,
@@ -72,22 +73,16 @@ def add_batch_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", metavar="N", type=positive, help=what)
 
 
+def model_options(options: argparse.Namespace) -> ModelOptions:
+    """The model options among a command's options."""
+    return ModelOptions(**{each.name: getattr(options, each.name) for each in fields(ModelOptions)})
+
+
 def load_model(options: argparse.Namespace) -> Sam:
-    """The model that `add_model_options` asks for."""
+    """Load the model of a command's options."""
     from persam_video.sam.models import load_sam  # late: torch takes seconds
 
-    return load_sam(
-        options.model,
-        checkpoint=options.checkpoint,
-        device=options.device,
-        precision=options.precision,
-        size=options.size,
-        exact_padding=options.exact_padding,
-        compiled=options.compile,
-        graphs=options.graphs,
-        batch=options.batch,
-        progress=not options.quiet,
-    )
+    return load_sam(model_options(options), progress=not options.quiet)
 
 
 def positive(text: str) -> int:

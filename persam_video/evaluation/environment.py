@@ -27,12 +27,12 @@ def settings_of(sam: Sam, method: str) -> dict[str, Any]:
     """
     return {
         "method": method,
-        "model": sam.model,
+        "model": sam.options.model,
         "checkpoint": sam.checkpoint.name if sam.checkpoint else None,
         "checkpoint_sha256": file_sha256(sam.checkpoint) if sam.checkpoint else None,
         "precision": str(sam.dtype).removeprefix("torch."),
-        "size": sam.size,
-        "exact_padding": sam.exact_padding,
+        "size": sam.options.size,
+        "exact_padding": sam.options.exact_padding,
         "persam_video": __version__,
         "code_sha256": _code_sha256(),
     }

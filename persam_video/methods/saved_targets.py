@@ -83,7 +83,7 @@ def load_targets(path: Path, sam: Sam) -> SavedTargets:
 def _model(sam: Sam) -> dict[str, str]:
     """What features depend on, but for rounding and what they have seen of the padding."""
     return {
-        "model": sam.model,
+        "model": sam.options.model,
         "weights": file_sha256(sam.checkpoint) if sam.checkpoint else "none",
-        "size": str(sam.size),
+        "size": str(sam.options.size),
     }

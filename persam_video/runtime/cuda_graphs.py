@@ -20,7 +20,7 @@ from persam_video.runtime.streams import StreamSerializer, capture_stream
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Record = Callable[[Callable[[], Any]], tuple[Any, Callable[[], None]]]
+Capture = Callable[[Callable[[], Any]], tuple[Any, Callable[[], None]]]
 """Records what a function does with tensors that stay where they are: its result, and what does all of it once more,
 from what is then in the tensors it was given, into those of the result."""
 
@@ -45,68 +45,68 @@ class GraphedCallable(Generic[P, R]):
             anything, nor need any number of a tensor before it returns. Tensors it was given must not change later:
             what comes again is taken to be the same. What else it uses must stay where it
             is, as a `device_constant` does.
-        record: `capture_cuda_graph` on a device, or the like; None: nothing is recorded.
+        capture: `capture_cuda_graph` on a device, or the like; None: nothing is recorded.
     """
 
-    def __init__(self, function: Callable[P, R], record: Record | None) -> None:
+    def __init__(self, function: Callable[P, R], capture: Capture | None) -> None:
         self._function = function
-        self._record = record
+        self._capture = capture
         self._seen: tuple[Any, int] = (None, 0)  # the shapes that came last, and how often
-        self._recording: _Recording | None = None
+        self._captured: _CapturedCall | None = None
         self._lock = threading.Lock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function returns."""
-        if self._record is None:
+        if self._capture is None:
             return self._function(*args, **kwargs)
         with self._lock:  # all who play it use the same memory
-            return self._recorded(self._record, *args, **kwargs)
+            return self._captured_call(self._capture, *args, **kwargs)
 
-    def _recorded(self, record: Record, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _captured_call(self, capture: Capture, *args: P.args, **kwargs: P.kwargs) -> R:
         given = (args, tuple(kwargs.items()))
         shapes = _shapes(given)
         times = self._seen[1] + 1 if self._seen[0] == shapes else 1
         self._seen = (shapes, times)
         if times == CAPTURE_AT_CALL:
-            return self._start(record, *args, **kwargs)
-        if times > CAPTURE_AT_CALL and self._recording is not None:
-            return cast(R, self._recording.play(given))
-        self._recording = None
+            return self._start(capture, *args, **kwargs)
+        if times > CAPTURE_AT_CALL and self._captured is not None:
+            return cast(R, self._captured.replay(given))
+        self._captured = None
         return self._function(*args, **kwargs)
 
-    def _start(self, record: Record, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Record what the function does, and compare."""
+    def _start(self, capture: Capture, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Capture what the function does, and compare."""
         expected = self._function(*args, **kwargs)
         given = (args, tuple(kwargs.items()))
         try:
             with _one_at_a_time:
-                recording = _Recording(self._function, given, record)
-            problem = _difference(_tensors(recording.play(given)), _tensors(expected))
+                captured = _CapturedCall(self._function, given, capture)
+            problem = _difference(_tensors(captured.replay(given)), _tensors(expected))
         except RuntimeError as error:
             problem = one_line(error)
         if problem is None:
-            self._recording = recording
+            self._captured = captured
         else:
-            self._record = None
+            self._capture = None
             warnings.warn(f"CUDA graphs are not used, which may be slower: {problem}", stacklevel=2)
         return expected
 
 
-class _Recording:
+class _CapturedCall:
     """What a function does with copies of what it is given."""
 
-    def __init__(self, function: Callable[..., Any], given: Any, record: Record) -> None:
+    def __init__(self, function: Callable[..., Any], given: Any, capture: Capture) -> None:
         # Inference mode's tensors could not be written to outside of it.
         with torch.inference_mode(False), torch.no_grad(), constants_used() as self._tables:
             self._inputs = [each.clone() for each in _tensors(given)]
             args, kwargs = _filled(given, iter(self._inputs))
-            self._result, self._run = record(lambda: function(*args, **dict(kwargs)))
+            self._result, self._run = capture(lambda: function(*args, **dict(kwargs)))
         self._serializer = StreamSerializer()
         self._given: list[Tensor | None] = [None] * len(self._inputs)  # the last time
         places = {id(mine): place for place, mine in enumerate(self._inputs)}
         self._handed_on = [places.get(id(each)) for each in _tensors(self._result)]
 
-    def play(self, given: Any) -> Any:
+    def replay(self, given: Any) -> Any:
         """The function's result. What is given as it was the last time is not copied again, and what is handed on not
         at all."""
         theirs = _tensors(given)
@@ -130,7 +130,7 @@ def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
 
 
 def capture_cuda_graph(device: torch.device, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-    """`Record` on a CUDA device."""
+    """`Capture` on a CUDA device."""
     gc.collect()  # a recording that is freed while another is made spoils that
     # The inner stream is not left by itself where recording fails.
     with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):

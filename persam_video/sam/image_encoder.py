@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from persam_video.frame import Image
-from persam_video.runtime.cuda_graphs import GraphedCallable, Record
+from persam_video.runtime.cuda_graphs import Capture, GraphedCallable
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
 
@@ -58,7 +58,7 @@ class ImageEncoder:
         exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
             They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
             the work at 16:9.
-        record: for `GraphedCallable`.
+        capture: for `GraphedCallable`.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class ImageEncoder:
         dtype: torch.dtype,
         size: int = INPUT_SIZE,
         exact_padding: bool = False,
-        record: Record | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
         self._size = size
         self._exact_padding = exact_padding
-        self._encode = GraphedCallable(self.encode, record)
+        self._encode = GraphedCallable(self.encode, capture)
 
     def __call__(self, image: Image) -> Features:
         """Encode one picture."""

@@ -16,9 +16,9 @@ from segment_anything.modeling import PromptEncoder as SamPromptEncoder
 from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
-from persam_video.errors import CheckpointError, DeviceError, InputError
-from persam_video.options import DEFAULT_MODEL, MODELS, SIZES
-from persam_video.runtime.cuda_graphs import Record, capture_cuda_graph
+from persam_video.errors import CheckpointError, DeviceError
+from persam_video.options import DEFAULT_MODEL, PRECISIONS, ModelOptions
+from persam_video.runtime.cuda_graphs import Capture, capture_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
@@ -38,7 +38,7 @@ from persam_video.sam.vit_encoder import VitEncoder
 
 DEVICES = ("auto", "cuda", "cpu", "mps")
 _BATCH_ON_CUDA = 4
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,109 +46,63 @@ class Sam:
     """A frozen Segment Anything on its device.
 
     Args:
-        model: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``.
-        device: where it computes.
-        dtype: what the image encoder computes in; the rest is always float32.
-        encode: a picture, RGB, uint8, H×W×3, to its `Features`.
+        options: which it is.
+        device: device of all parts.
+        dtype: dtype that the image encoder computes in; all else is float32.
+        encode: image, RGB, uint8, H×W×3, to `Features`.
         decode: `Features` and the `Prompts` of N objects to N×3 masks.
-        checkpoint: the file that the weights are from; None for random ones.
-        size: what the longer side of every frame becomes before it is encoded, in pixels.
-        exact_padding: whether frames are padded to a square before they are encoded.
-        record: how work is recorded that is the same for every frame (`GraphedCallable`), or None.
-        batch: how many frames of a video are encoded at once.
+        batch: number of frames of a video to encode at once.
+        checkpoint: file of the weights; None: random weights.
+        capture: capture function for `GraphedCallable`; None: nothing is captured.
     """
 
-    model: str
+    options: ModelOptions
     device: torch.device
     dtype: torch.dtype
     encode: Encode
     decode: MaskDecoder
-    checkpoint: Path | None = None
-    size: int = INPUT_SIZE
-    exact_padding: bool = False
-    record: Record | None = None
     batch: int = 1
+    checkpoint: Path | None = None
+    capture: Capture | None = None
 
 
-def load_sam(
-    model: str = DEFAULT_MODEL,
-    *,
-    checkpoint: str | Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    size: int = INPUT_SIZE,
-    exact_padding: bool = False,
-    compiled: bool = False,
-    graphs: bool = True,
-    batch: int | None = None,
-    progress: bool = True,
-) -> Sam:
-    """A model with its weights on a device.
+def load_sam(model: str | ModelOptions = DEFAULT_MODEL, *, progress: bool = True, **options: Any) -> Sam:
+    """Load a model with its weights onto a device.
 
     Args:
-        model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
-        checkpoint: a local file of weights (.pt, .pth, .safetensors); by default the published ones, downloaded
-            once into the user's cache.
-        device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
-        precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
-        size: what the longer side of every frame becomes before it is encoded: 1024 pixels as in SAM, or 768 or 512,
-            which is faster and coarser.
-        exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does: its own
-            features, for twice the work at 16:9.
-        compiled: put the image encoder through `torch.compile`: the first frame then takes up to minutes. On a CPU it
-            is slower than without (`tools/benchmark.py encoder --compile`).
-        graphs: on CUDA, record what is done with a frame once and play it for the next ones (CUDA graphs).
-        batch: how many frames of a video to encode at once; by default 4 on CUDA, elsewhere 1.
-        progress: show a bar on stderr while downloading.
+        model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``, or all options at once.
+        progress: show a bar on stderr while weights are downloaded.
+        options: fields of `ModelOptions` by name, such as ``device="cuda:1"``.
     Raises:
-        InputError: no such model or size.
-        CheckpointError: the weights cannot be had or do not fit the model.
+        InputError: an option is invalid.
+        CheckpointError: the weights cannot be obtained or do not fit the model.
         DeviceError: the device or the precision is not available.
+        TypeError: there is no such option.
     """
-    if model not in MODELS:
-        raise InputError(f"unknown model {model!r}; the models are {', '.join(MODELS)}")
-    if size not in SIZES:
-        raise InputError(f"size {size}: the sizes are {', '.join(map(str, SIZES))}")
-    chosen_device = choose_device(device)
-    dtype = choose_dtype(precision, chosen_device)
-    path = fetch_checkpoint(model, progress=progress) if checkpoint is None else Path(checkpoint)
-    network = build_network(model)
-    load_weights(network, load_state_dict(path), model=model, name=str(path))
-    return sam_from_network(
-        network,
-        model=model,
-        device=chosen_device,
-        dtype=dtype,
-        size=size,
-        exact_padding=exact_padding,
-        compiled=compiled,
-        graphs=graphs,
-        batch=batch,
-        checkpoint=path,
-    )
+    chosen = ModelOptions.of(model, **options)
+    device = choose_device(chosen.device)
+    dtype = choose_dtype(chosen.precision, device)
+    path = Path(chosen.checkpoint or fetch_checkpoint(chosen.model, progress=progress))
+    network = build_network(chosen.model)
+    load_weights(network, load_state_dict(path), model=chosen.model, name=str(path))
+    return sam_from_network(network, chosen, device=device, dtype=dtype, checkpoint=path)
 
 
 def sam_from_network(
     network: SamNetwork,
+    options: ModelOptions,
     *,
-    model: str,
     device: torch.device,
     dtype: torch.dtype,
-    size: int = INPUT_SIZE,
-    exact_padding: bool = False,
-    compiled: bool = False,
-    graphs: bool = True,
-    batch: int | None = None,
     checkpoint: Path | None = None,
 ) -> Sam:
-    """A network with its weights, frozen, made ready for inference and moved to its device; it is changed in place.
+    """A network with its weights, frozen, prepared for inference and moved to its device; it is changed in place.
 
     Args:
-        size: what the longer side of every frame becomes before it is encoded.
-        exact_padding: pad every frame with zeros to a square before it is encoded, as SAM itself does.
-        compiled: put the image encoder through `torch.compile`.
-        graphs: on CUDA, record what is done with a frame once and play it for the next ones.
-        batch: how many frames of a video to encode at once; None: 4 on CUDA, elsewhere 1.
+        options: its model, size, padding and batch, and whether it is compiled and captured.
+        device: the device, which replaces that of the options.
+        dtype: dtype that the image encoder computes in, which replaces the precision of the options.
+        checkpoint: file that the weights are from.
     """
     network.eval().requires_grad_(False)
     write_over(network)
@@ -162,30 +116,35 @@ def sam_from_network(
     network.to(device, memory_format=torch.channels_last)
     decoder = MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder)
     if device.type == "cpu":
-        in_full = dtype == torch.float32 and not compiled
+        in_full = dtype == torch.float32 and not options.compile
         if is_packing_faster():
             decoder.pack_linears()
             if in_full:
                 pack_linears(network.image_encoder)
         if in_full and isinstance(network.image_encoder, TinyVitEncoder) and has_onednn("_convolution_pointwise"):
             network.image_encoder.fuse_gelus()
-    record = partial(capture_cuda_graph, device) if graphs and device.type == "cuda" else None
+    capture = partial(capture_cuda_graph, device) if options.graphs and device.type == "cuda" else None
     encoder: Any = network.image_encoder
-    if compiled and isinstance(encoder, VitEncoder):
+    if options.compile and isinstance(encoder, VitEncoder):
         encoder.compile_blocks()
-    elif compiled:
+    elif options.compile:
         encoder = torch.compile(encoder)
     return Sam(
-        model=model,
+        options=options,
         device=device,
         dtype=dtype,
-        encode=ImageEncoder(encoder, device=device, dtype=dtype, size=size, exact_padding=exact_padding, record=record),
+        encode=ImageEncoder(
+            encoder,
+            device=device,
+            dtype=dtype,
+            size=options.size,
+            exact_padding=options.exact_padding,
+            capture=capture,
+        ),
         decode=decoder,
+        batch=options.batch or (_BATCH_ON_CUDA if device.type == "cuda" else 1),
         checkpoint=checkpoint,
-        size=size,
-        exact_padding=exact_padding,
-        record=record,
-        batch=batch or (_BATCH_ON_CUDA if device.type == "cuda" else 1),
+        capture=capture,
     )
 
 
@@ -298,8 +257,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         # From Ampere on; older cards only emulate it.
         has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         precision = "bf16" if has_bf16 else "fp32"
-    if precision not in PRECISIONS:
-        raise DeviceError(f"unknown precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
+    if precision not in _DTYPES:
+        raise DeviceError(f"unknown precision {precision!r}; the precisions are {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("precision fp16: too slow on a CPU to be of use; use fp32 or bf16")
-    return PRECISIONS[precision]
+    return _DTYPES[precision]

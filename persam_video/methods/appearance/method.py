@@ -43,7 +43,7 @@ class AppearanceMethod:
     def __init__(self, sam: Sam, settings: Settings | None = None) -> None:
         self._sam = sam
         self._settings = settings or Settings()
-        self._step = GraphedCallable(Step(sam.decode, self._settings), sam.record)
+        self._step = GraphedCallable(Step(sam.decode, self._settings), sam.capture)
         self._memory: Memory | None = None
         self._grey: Grey | None = None  # the frame before
 
