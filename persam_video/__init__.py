@@ -1,10 +1,12 @@
-"""Track the objects of a video from a mask of its first frame: Segment Anything, personalised.
+"""Track the objects of a video from masks of its first frame, by a personalised Segment Anything.
 
     from persam_video import track
+
     for result in track("video.mp4", first_mask="ann.png"):
         result.index, result.label_map, result.scores, result.visible
 
-Names are imported when they are first used, so that what needs no network does not wait for torch.
+The names listed here are the public API. They are imported when they are first used: what needs no network does not
+import torch.
 """
 
 from __future__ import annotations
@@ -13,46 +15,125 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from persam_video.errors import DamagedVideoError, InputError, PersamError
+    from persam_video.errors import (
+        AnnotationError,
+        CheckpointError,
+        DamagedVideoError,
+        DeviceError,
+        InputError,
+        OutputError,
+        PersamError,
+        VideoError,
+    )
+    from persam_video.files.palette_png import read_palette_png, write_palette_png
     from persam_video.frame import Frame, FrameResult
+    from persam_video.inputs.coco import read_coco
+    from persam_video.inputs.first_mask import load_first_masks
+    from persam_video.inputs.prompts import ObjectPrompt, read_prompts
+    from persam_video.methods.saved_targets import SavedTargets, load_targets, save_targets
     from persam_video.options import ModelOptions
-    from persam_video.pipeline import track
+    from persam_video.outputs.base import Output
+    from persam_video.outputs.draw import draw_overlay
+    from persam_video.outputs.mask_writer import MaskWriter
+    from persam_video.outputs.masks import MaskOutput
+    from persam_video.outputs.overlay import OverlayOutput
+    from persam_video.prompt_masks import segment_prompts
+    from persam_video.run import VideoRun, open_run, track
+    from persam_video.runtime.heap import keep_freed_memory
     from persam_video.sam.models import Sam, load_sam
     from persam_video.segmenter import Segmenter
     from persam_video.tracker import Tracker
+    from persam_video.video.reader import VideoInfo, VideoReader, open_video
+    from persam_video.video.writer import VideoWriter
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "DamagedVideoError": "errors",
-    "Frame": "frame",
-    "FrameResult": "frame",
-    "InputError": "errors",
-    "ModelOptions": "options",
-    "PersamError": "errors",
-    "Sam": "sam.models",
-    "Segmenter": "segmenter",
-    "Tracker": "tracker",
-    "load_sam": "sam.models",
-    "track": "pipeline",
+_MODULES = {
+    "errors": (
+        "AnnotationError",
+        "CheckpointError",
+        "DamagedVideoError",
+        "DeviceError",
+        "InputError",
+        "OutputError",
+        "PersamError",
+        "VideoError",
+    ),
+    "files.palette_png": ("read_palette_png", "write_palette_png"),
+    "frame": ("Frame", "FrameResult"),
+    "inputs.coco": ("read_coco",),
+    "inputs.first_mask": ("load_first_masks",),
+    "inputs.prompts": ("ObjectPrompt", "read_prompts"),
+    "methods.saved_targets": ("SavedTargets", "load_targets", "save_targets"),
+    "options": ("ModelOptions",),
+    "outputs.base": ("Output",),
+    "outputs.draw": ("draw_overlay",),
+    "outputs.mask_writer": ("MaskWriter",),
+    "outputs.masks": ("MaskOutput",),
+    "outputs.overlay": ("OverlayOutput",),
+    "prompt_masks": ("segment_prompts",),
+    "run": ("VideoRun", "open_run", "track"),
+    "runtime.heap": ("keep_freed_memory",),
+    "sam.models": ("Sam", "load_sam"),
+    "segmenter": ("Segmenter",),
+    "tracker": ("Tracker",),
+    "video.reader": ("VideoInfo", "VideoReader", "open_video"),
+    "video.writer": ("VideoWriter",),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "DamagedVideoError",
+__all__ = [  # noqa: RUF022  (by subject)
+    # tracking
+    "track",
+    "open_run",
+    "VideoRun",
+    "Tracker",
     "Frame",
     "FrameResult",
-    "InputError",
-    "ModelOptions",
-    "PersamError",
-    "Sam",
     "Segmenter",
-    "Tracker",
+    # models
+    "ModelOptions",
+    "Sam",
     "load_sam",
-    "track",
+    "keep_freed_memory",
+    # annotations
+    "ObjectPrompt",
+    "SavedTargets",
+    "load_first_masks",
+    "load_targets",
+    "read_coco",
+    "read_prompts",
+    "save_targets",
+    "segment_prompts",
+    # reading and writing
+    "MaskOutput",
+    "MaskWriter",
+    "Output",
+    "OverlayOutput",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+    "draw_overlay",
+    "open_video",
+    "read_palette_png",
+    "write_palette_png",
+    # exceptions
+    "AnnotationError",
+    "CheckpointError",
+    "DamagedVideoError",
+    "DeviceError",
+    "InputError",
+    "OutputError",
+    "PersamError",
+    "VideoError",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""PerSAM-assisted DreamBooth (PerSAM §3.4): a diffusion loss that leaves the background of the photos out."""
+"""PerSAM-assisted DreamBooth (PerSAM §3.4): the diffusion loss without the background of the training images."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import Tensor
 
 
 def masked_loss(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The mean squared error over the foreground alone.
+    """Mean squared error over the foreground: a scalar.
 
-    DreamBooth teaches a diffusion model a subject by a few photos, of which it also learns the backgrounds. With the
-    subject's masks (``persam-segment --dreambooth``) the error is decoupled from them.
+    DreamBooth fine-tunes a diffusion model on a few images of a subject, and the model learns their backgrounds too.
+    With masks of the subject (``persam-segment --dreambooth``) the background does not contribute to the loss.
+
+    Every image has the same weight, however large its subject is; one whose mask is empty contributes 0.
 
     Args:
-        pred: float, B×C×h×w, the noise that the model predicts, in its latent space.
-        target: float, B×C×h×w, the noise that was added.
-        mask: float or bool, B×1×H×W, 1 = subject; resized to h×w by how much of each cell is the subject's.
-    Returns:
-        float, scalar: each photo counts the same, however large its subject is; one whose mask is empty counts as 0.
+        pred: float, B×C×h×w: the noise that the model predicts, in its latent space.
+        target: float, B×C×h×w: the noise that was added.
+        mask: float or bool, B×1×H×W, 1 = subject; resized to h×w, each cell to the fraction that the subject covers.
     Raises:
-        ValueError: the shapes do not go together.
+        ValueError: the shapes do not match.
     """
     if pred.shape != target.shape or pred.ndim != 4:
         raise ValueError(

@@ -1,13 +1,13 @@
-"""Everything this package raises on purpose.
+"""Exceptions of this package.
 
     PersamError
-    ├── InputError              what was asked for cannot be done (exit code 2)
+    ├── InputError              invalid input or request (exit code 2)
     │   ├── VideoError          the video cannot be read at all
-    │   ├── AnnotationError      the first frame's masks cannot be used
-    │   ├── CheckpointError     the weights cannot be had, or are not what they should be
+    │   ├── AnnotationError     a mask, box, point or annotation file cannot be used
+    │   ├── CheckpointError     the weights cannot be obtained, or are not those of the model
     │   ├── DeviceError         the device or the precision is not available
-    │   └── OutputError         the outputs cannot be written where they should go
-    └── DamagedVideoError       the video broke off part-way (exit code 1)
+    │   └── OutputError         an output cannot be written where it should go
+    └── DamagedVideoError       the video could be read only up to some frame (exit code 1)
 
 Every message is one line that names the thing, the fault and what would be right.
 """
@@ -16,35 +16,35 @@ from __future__ import annotations
 
 
 class PersamError(Exception):
-    """Base of all errors of this package."""
+    """Base of all exceptions of this package."""
 
 
 class InputError(PersamError):
-    """What the caller gave or asked for cannot be used."""
+    """Invalid input or request."""
 
 
 class VideoError(InputError):
-    """The video does not exist, is no video, or holds no frame."""
+    """A video that does not exist, is not a video, or holds no frame."""
 
 
 class AnnotationError(InputError):
-    """The first frame's masks cannot be read or do not fit the video."""
+    """A mask, box, point or annotation file that cannot be read or does not fit the video."""
 
 
 class CheckpointError(InputError):
-    """The weights cannot be had, or are not those of the model."""
+    """Weights that cannot be obtained, or that are not those of the model."""
 
 
 class DeviceError(InputError):
-    """The device or the precision asked for is not available."""
+    """A device or precision that is not available."""
 
 
 class OutputError(InputError):
-    """An output cannot be written where it should go."""
+    """An output that cannot be written where it should go."""
 
 
 class DamagedVideoError(PersamError):
-    """The video could be read only up to some frame.
+    """A video that could be read only up to some frame.
 
     Args:
         message: one line that names the file, the frame and the fault.

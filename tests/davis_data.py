@@ -1,4 +1,4 @@
-"""Small datasets in DAVIS' and YouTube-VOS's layout, of the flat squares of `colour_sam`."""
+"""Small datasets in the layouts of DAVIS and YouTube-VOS, with the flat squares of `colour_sam`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEQUENCES = {
 
 
 def make_dataset(root: Path, *, frames: int = 5, resolution: str = "480p", year: str = "2017") -> Path:
-    """``one`` with one object and ``two`` with two, all frames annotated; 2016: 0 and 255."""
+    """Sequences ``one`` with one object and ``two`` with two, all frames annotated; for 2016 with values 0 and 255."""
     for name, squares in SEQUENCES.items():
         for index in range(frames):
             image, label_map = draw(squares, index)
@@ -30,10 +30,10 @@ def make_dataset(root: Path, *, frames: int = 5, resolution: str = "480p", year:
 def write_frame(
     root: Path, resolution: str, name: str, index: int, image: np.ndarray, label_map: np.ndarray | None
 ) -> None:
-    """One frame and, if it has one, its annotation."""
-    pictures, annotations = root / "JPEGImages" / resolution / name, root / "Annotations" / resolution / name
-    pictures.mkdir(parents=True, exist_ok=True)
+    """Write the image of one frame and, if it has one, its annotation."""
+    images, annotations = root / "JPEGImages" / resolution / name, root / "Annotations" / resolution / name
+    images.mkdir(parents=True, exist_ok=True)
     annotations.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(pictures / f"{index:05d}.jpg", quality=95)
+    Image.fromarray(image).save(images / f"{index:05d}.jpg", quality=95)
     if label_map is not None:
         write_palette_png(annotations / f"{index:05d}.png", label_map.astype(np.uint8))

@@ -21,7 +21,7 @@ from persam_video.files.palette_png import read_palette_png, write_palette_png
 from persam_video.frame import LabelMap
 from persam_video.inputs.later_masks import LaterMasks, masks_in
 from persam_video.inputs.prompts import ObjectPrompt
-from persam_video.methods.saved_targets import load_targets, targets_writer
+from persam_video.methods.saved_targets import load_targets, save_targets
 from persam_video.prompt_masks import segment_prompts
 from persam_video.video.writer import VideoWriter
 
@@ -34,6 +34,14 @@ METHODS = ("appearance", "persam-f", "persam")
 @pytest.fixture
 def colours() -> Sam:
     return cast(Sam, ColourSam())
+
+
+def first_step(sam: Sam, method: str | None = None) -> Tracker:
+    """Tracker after its first frame."""
+    image, label_map = draw(SQUARES, 0)
+    tracker = Tracker(sam, method=method)
+    tracker.step(image, label_map=label_map)
+    return tracker
 
 
 def iou(label_map: LabelMap, truth: LabelMap, object_id: int) -> float:
@@ -51,7 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Sam) -> Path:
     write_palette_png(tmp_path / "ann.png", draw(SQUARES, 0)[1])
     write_palette_png(tmp_path / "late.png", np.where(draw(squares, 5)[1] == 3, 3, 0).astype(np.uint8))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "load_model", lambda options: colours)
+    monkeypatch.setattr("persam_video.sam.models.load_sam", lambda *_, **__: colours)
     return tmp_path
 
 
@@ -75,7 +83,7 @@ class TestPrompts:
     def test_where_nothing_is(self, colours: Sam) -> None:
         image = draw(SQUARES, 0)[0]
         twice = [ObjectPrompt(i, points=((24, 32, True),)) for i in (1, 2)]
-        with pytest.raises(AnnotationError, match="object 2: SAM finds nothing there that is not another object's"):
+        with pytest.raises(AnnotationError, match="object 2: SAM's mask is empty or covered by other objects"):
             segment_prompts(colours, image, twice)
 
     def test_from_python(self, here: Path, colours: Sam) -> None:
@@ -148,14 +156,17 @@ class TestCommand:
         ("arguments", "words"),
         [
             (["--first-box", "1", "2", "3", "4", "x"], "--first-box 1 2 3 4 x: give an object's id and its box"),
-            (["--first-point", "1", "2", "-"], "--first-point 1 2 -: give an object's id and a place on it"),
-            (["--first-point", "1", "2000", "20"], "object 1: the point 2000 20 is outside the picture, 256×144"),
+            (["--first-point", "1", "2", "-"], "--first-point 1 2 -: give an object's id and a point on it"),
+            (["--first-point", "1", "2000", "20"], "object 1: the point 2000 20 is outside the image, 256×144"),
             (["--first-mask", "ann.png", "--first-point", "1", "20", "20"], "object 1: has a mask and a box or points"),
             (["--first-mask", "ann.png", "--mask-at", "0", "late.png"], "frame 0, the first, has two masks"),
             (["--mask-at", "5", "late.png"], "no object is given in frame 0, the first: give a mask, box or point, or"),
             (["--first-mask", "ann.png", "--mask-at", "5", "none.png"], "none.png: no such file"),
             (["--first-mask", "ann.png", "--mask-at", "x", "late.png"], "--mask-at x late.png: give a frame's number"),
-            (["--targets", "none.safetensors"], "none.safetensors: no such file; give what --save-targets has written"),
+            (
+                ["--targets", "none.safetensors"],
+                "no such file; give a file written by --save-targets",
+            ),
             (["--targets", "ann.png"], "ann.png: cannot be read"),
         ],
     )
@@ -182,13 +193,14 @@ class TestCorrection:
         """Object 1 was given as the green square by mistake; from frame 2 on it is the blue one."""
         squares = [*SQUARES, Square(3, BLUE, left=100, top=16)]
         image, truth = draw(squares, 0)
-        tracker = Tracker(colours, image, np.where(truth == 3, 0, truth), method=method)
+        tracker = Tracker(colours, method=method)
+        tracker.step(image, label_map=np.where(truth == 3, 0, truth))
         tracker.step(draw(squares, 1)[0])
         image, truth = draw(squares, 2)
         corrected = tracker.step(image, label_map=np.where(truth == 3, 1, 0))
         assert np.array_equal(corrected.mask(1), truth == 3)
         assert iou(corrected.label_map, truth, 2) > 0.8
-        assert sorted(tracker.object_ids) == [1, 2]
+        assert corrected.object_ids == tracker.object_ids == (1, 2)
         for index in range(3, 6):
             image, truth = draw(squares, index)
             result = tracker.step(image)
@@ -197,7 +209,7 @@ class TestCorrection:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_all_objects_may_be(self, colours: Sam, method: str) -> None:
-        tracker = Tracker(colours, *draw(SQUARES, 0), method=method)
+        tracker = first_step(colours, method)
         image, truth = draw(SQUARES, 1)
         tracker.step(image, label_map=truth)
         image, truth = draw(SQUARES, 2)
@@ -211,10 +223,10 @@ class TestLaterMasks:
         from persam_video.frame import Frame
 
         frame = Frame(index=5, image=draw(SQUARES, 5)[0], name="00005")
-        taken = later.take(frame)
+        taken = later.pop(frame)
         assert taken is not None and set(np.unique(taken)) == {0, 3}
-        assert later.take(frame) is None
-        assert later.left == (8,)
+        assert later.pop(frame) is None
+        assert later.unreached == (8,)
 
     def test_two_of_one_frame_and_other_names(self, here: Path) -> None:
         with pytest.raises(AnnotationError, match="frame 5 has two masks"):
@@ -229,9 +241,9 @@ class TestLaterMasks:
 class TestTargets:
     @pytest.mark.parametrize("method", METHODS)
     def test_what_is_read_is_what_was_written(self, colours: Sam, tmp_path: Path, method: str) -> None:
-        tracker = Tracker(colours, *draw(SQUARES, 0), method=method)
+        tracker = first_step(colours, method)
         path = tmp_path / "t.safetensors"
-        targets_writer(path, colours)(tracker.targets)
+        save_targets(path, tracker.targets, colours)
         before = tracker.targets.state
         tracker.step(draw(SQUARES, 1)[0])
         read = load_targets(path, colours)
@@ -245,9 +257,9 @@ class TestTargets:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_a_further_object_beside_them(self, colours: Sam, method: str) -> None:
-        targets = Tracker(colours, *draw(SQUARES, 0), method=method).targets
+        targets = first_step(colours, method).targets
         squares = [*SQUARES, Square(3, BLUE, left=100, top=16)]
-        tracker = Tracker.from_targets(colours, targets)
+        tracker = Tracker(colours, targets=targets)
         image, truth = draw(squares, 0)
         tracker.step(image, label_map=np.where(truth == 3, 3, 0))
         for index in range(1, 4):
@@ -257,7 +269,7 @@ class TestTargets:
 
     def test_of_another_model(self, colours: Sam, tmp_path: Path) -> None:
         path = tmp_path / "t.safetensors"
-        targets_writer(path, colours)(Tracker(colours, *draw(SQUARES, 0)).targets)
+        save_targets(path, first_step(colours).targets, colours)
         other = ColourSam()
         other.options.model = "greys"
         with pytest.raises(InputError, match="its targets are of model colours, not greys; track with that"):

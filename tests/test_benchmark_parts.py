@@ -16,6 +16,8 @@ from PIL import Image
 from torch import Tensor
 from torch.profiler import ProfilerActivity
 
+pytestmark = pytest.mark.weights
+
 OPTIONS = ["--device", "cpu", "--quiet"]
 
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from persam_video.evaluation.davis.metrics import region_similarity
 
+pytestmark = pytest.mark.weights
+
 
 def test_the_plain_program_tracks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = DemoScene(objects=2, frames=3)

@@ -1,4 +1,4 @@
-"""``persam-davis`` as a person runs it."""
+"""``persam-davis`` end to end: output, files, exit codes, and invalid input."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ class Run:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, demo_scene: DemoScene) -> Run:
-    """Four frames of the demo scene as a dataset, and a sequence that is broken, tracked with the real weights."""
+    """Four frames of the demo scene as a dataset, and a copy with a damaged image, tracked with the real weights."""
     folder = tmp_path_factory.mktemp("davis")
     for index in range(4):
         frame = demo_scene.render(index)
         write_frame(folder / "davis", "480p", "toys", index, *frame)
     shutil.copytree(
-        folder / "davis" / "JPEGImages" / "480p" / "toys", folder / "davis" / "JPEGImages" / "480p" / "torn"
+        folder / "davis" / "JPEGImages" / "480p" / "toys", folder / "davis" / "JPEGImages" / "480p" / "damaged"
     )
     shutil.copytree(
-        folder / "davis" / "Annotations" / "480p" / "toys", folder / "davis" / "Annotations" / "480p" / "torn"
+        folder / "davis" / "Annotations" / "480p" / "toys", folder / "davis" / "Annotations" / "480p" / "damaged"
     )
-    (folder / "davis" / "JPEGImages" / "480p" / "torn" / "00001.jpg").write_bytes(b"torn")
+    (folder / "davis" / "JPEGImages" / "480p" / "damaged" / "00001.jpg").write_bytes(b"damaged")
     out = folder / "out"
-    options = ["--davis", folder / "davis", "--out", out, "--json", out / "all.json", "--report", out / "card.html"]
+    options = ["--davis", folder / "davis", "--out", out, "--json", out / "all.json", "--report", out / "report.html"]
     done = subprocess.run([*PROGRAM, "run", *map(str, options)], capture_output=True, text=True, check=False)
     return Run(done, folder / "davis", out)
 
 
 class TestRun:
-    def test_it_says_what_was_done_and_what_was_not(self, demo: Run) -> None:
+    def test_tracked_sequences_and_errors_are_printed(self, demo: Run) -> None:
         assert demo.done.returncode == 1, demo.done.stderr
         assert "toys: 4 frames, 3 objects, " in demo.done.stdout
         assert "frames/s" in demo.done.stdout
-        assert demo.done.stderr.splitlines()[-1].startswith("persam-davis: error: torn: ")
+        assert demo.done.stderr.splitlines()[-1].startswith("persam-davis: error: damaged: ")
         assert "00001.jpg" in demo.done.stderr.splitlines()[-1]
         assert "Traceback" not in demo.done.stderr
 
-    def test_there_is_a_bar_over_sequences_and_one_over_frames(self, demo: Run) -> None:
+    def test_progress_bars_of_sequences_and_frames(self, demo: Run) -> None:
         assert "2/2" in demo.done.stderr
         assert "toys: " in demo.done.stderr
         assert "4/4" in demo.done.stderr
@@ -68,9 +68,9 @@ class TestRun:
     def test_the_tables_and_files_agree_with_the_masks(self, demo: Run) -> None:
         (scores,) = evaluate(open_dataset(demo.root, sequences=["toys"]).sequences, demo.out)
         assert scores.j.min() > 0.8
-        figures = json.loads((demo.out / "all.json").read_text())
-        assert figures["sequences"]["toys"]["objects"]["2"]["J"]["frames"] == scores.j[1].tolist()
-        assert figures["all"]["J&F-Mean"] == pytest.approx(scores.j_and_f, abs=1e-12)
+        saved = json.loads((demo.out / "all.json").read_text())
+        assert saved["sequences"]["toys"]["objects"]["2"]["J"]["frames"] == scores.j[1].tolist()
+        assert saved["all"]["J&F-Mean"] == pytest.approx(scores.j_and_f, abs=1e-12)
         with (demo.out / "global_results-val.csv").open() as file:
             (row,) = csv.DictReader(file)
         assert list(row) == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
@@ -81,31 +81,31 @@ class TestRun:
         assert [each["F-Mean"] for each in rows] == [f"{f.mean():.3f}" for f in scores.f]
         assert f" {scores.j_and_f:.3f} " in demo.done.stdout
 
-    def test_the_card_names_the_model(self, demo: Run) -> None:
-        card = (demo.out / "card.html").read_text()
+    def test_the_report_names_the_model(self, demo: Run) -> None:
+        report = (demo.out / "report.html").read_text()
         settings = json.loads((demo.out / "run.json").read_text())["settings"]
         assert settings["model"] == "vit_t"
-        assert settings["checkpoint_sha256"] in card
+        assert settings["checkpoint_sha256"] in report
 
-    def test_a_second_run_goes_on_with_what_was_torn(self, demo: Run, tmp_path: Path) -> None:
+    def test_a_second_run_tracks_only_what_is_missing(self, demo: Run, tmp_path: Path) -> None:
         root, out = tmp_path / "davis", tmp_path / "out"
         shutil.copytree(demo.root, root)
         shutil.copytree(demo.out, out)
-        pictures = root / "JPEGImages" / "480p"
-        shutil.copy(pictures / "toys" / "00001.jpg", pictures / "torn")
+        images = root / "JPEGImages" / "480p"
+        shutil.copy(images / "toys" / "00001.jpg", images / "damaged")
         options = [*PROGRAM, "run", "--davis", str(root), "--out", str(out)]
         done = subprocess.run(options, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "toys: done before" in done.stdout
-        assert "torn: 4 frames" in done.stdout
+        assert "damaged: 4 frames" in done.stdout
         for index in range(4):
-            masks = [read_palette_png(out / name / f"{index:05d}.png") for name in ("toys", "torn")]
+            masks = [read_palette_png(out / name / f"{index:05d}.png") for name in ("toys", "damaged")]
             assert np.array_equal(*masks)
 
 
 class TestEval:
     def make(self, folder: Path, year: str = "2017") -> tuple[Path, Path]:
-        """A dataset, and results that are its own annotations but for object 2 of ``two``, which has moved."""
+        """A dataset, and results that are its own annotations but for object 2 of ``two``, which is shifted."""
         root = make_dataset(folder / "davis", year=year)
         results = folder / "results"
         shutil.copytree(root / "Annotations" / "480p", results)
@@ -135,7 +135,7 @@ class TestEval:
         assert sorted(path.name for path in out.iterdir()) == ["global_results-val.csv", "per-sequence_results-val.csv"]
         assert sorted(results.rglob("*")) == before
 
-    def test_quiet_says_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_quiet_prints_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         root, results = self.make(tmp_path)
         assert main(["eval", "--davis", str(root), "--results", str(results), "--quiet"]) == 0
         assert capsys.readouterr() == ("", "")
@@ -146,13 +146,13 @@ class TestEval:
         label_map = read_palette_png(path)
         label_map[:24, :] = 255
         write_palette_png(path, label_map)
-        figures = []
+        means = []
         for option in ([], ["--ignore-void"]):
-            file = tmp_path / "figures.json"
+            file = tmp_path / "scores.json"
             options = ["--davis", str(root), "--results", str(results), "--json", str(file), "--sequences", "one"]
             assert main(["eval", *options, *option, "--quiet"]) == 0
-            figures.append(json.loads(file.read_text())["all"]["J-Mean"])
-        assert figures == [pytest.approx((1 + 0.75 + 1) / 3), 1]
+            means.append(json.loads(file.read_text())["all"]["J-Mean"])
+        assert means == [pytest.approx((1 + 0.75 + 1) / 3), 1]
 
     @pytest.mark.parametrize(
         ("spoil", "options", "message"),
@@ -164,7 +164,7 @@ class TestEval:
             ("two", [], "holds no masks of two"),
         ],
     )
-    def test_wrong_input_is_one_line(
+    def test_invalid_input_is_one_line(
         self,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
@@ -195,11 +195,11 @@ class TestEval:
         ("options", "message"),
         [
             (["--threads", "0"], "'0' is not a number from 1 up"),
-            (["--json", "."], ". cannot be written (it is no file)"),
-            (["--report", ""], "cannot be written (it is no file)"),
+            (["--json", "."], ". cannot be written (it is a folder)"),
+            (["--report", ""], "cannot be written (it is a folder)"),
         ],
     )
-    def test_what_is_told_before_anything_is_scored(
+    def test_invalid_options_are_reported_before_scoring(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
     ) -> None:
         root, results = self.make(tmp_path)
@@ -220,29 +220,31 @@ class TestEval:
         assert not list(own.glob("*.csv"))
 
     @pytest.mark.parametrize("text", ['{"lr": 0.1}', "{", '{"sequences": {}}'])
-    def test_another_programs_run_json_is_no_hindrance(self, tmp_path: Path, text: str) -> None:
+    def test_a_run_json_of_another_program_is_ignored(self, tmp_path: Path, text: str) -> None:
         root, results = self.make(tmp_path)
         (results / "run.json").write_text(text)
-        card = tmp_path / "card.html"
-        options = ["--davis", str(root), "--results", str(results), "--report", str(card), "--quiet"]
+        report = tmp_path / "report.html"
+        options = ["--davis", str(root), "--results", str(results), "--report", str(report), "--quiet"]
         assert main(["eval", *options]) == 0
-        assert card.is_file()
+        assert report.is_file()
 
 
 class TestRunWithoutSam:
-    """The command's own part, with a stand-in for SAM."""
+    """The command with a stand-in for SAM."""
 
     @pytest.fixture(autouse=True)
     def _colours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: ColourSam())
 
-    def test_faults_are_told_whatever_else_happens(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_errors_of_tracking_and_scoring_are_all_printed(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         root = make_dataset(tmp_path / "davis")
         shutil.copytree(root / "Annotations" / "480p" / "one", root / "Annotations" / "480p" / "three")
         shutil.copytree(root / "JPEGImages" / "480p" / "one", root / "JPEGImages" / "480p" / "three")
-        (root / "JPEGImages" / "480p" / "one" / "00002.jpg").write_bytes(b"torn")
-        (root / "Annotations" / "480p" / "three" / "00002.png").write_bytes(b"torn")
-        json_file = tmp_path / "figures.json"
+        (root / "JPEGImages" / "480p" / "one" / "00002.jpg").write_bytes(b"damaged")
+        (root / "Annotations" / "480p" / "three" / "00002.png").write_bytes(b"damaged")
+        json_file = tmp_path / "scores.json"
         options = ["--davis", str(root), "--out", str(tmp_path / "out"), "--json", str(json_file), "--quiet"]
         assert main(["run", *options]) == 1
         lines = capsys.readouterr().err.splitlines()
@@ -255,25 +257,25 @@ class TestRunWithoutSam:
         root = make_dataset(tmp_path / "davis")
         for path in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
             path.unlink()
-        json_file = tmp_path / "figures.json"
+        json_file = tmp_path / "scores.json"
         options = ["--davis", str(root), "--out", str(tmp_path / "out"), "--json", str(json_file)]
         assert main(["run", *options]) == 0
         assert "one is not scored: " in capsys.readouterr().out
         assert len(list((tmp_path / "out" / "one").iterdir())) == 5
         assert list(json.loads(json_file.read_text())["sequences"]) == ["two"]
 
-    def test_a_card_of_several_settings_names_none(
+    def test_a_report_of_several_settings_names_none(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        root, out, card = make_dataset(tmp_path / "davis"), tmp_path / "out", tmp_path / "card.html"
+        root, out, report = make_dataset(tmp_path / "davis"), tmp_path / "out", tmp_path / "report.html"
         options = ["--davis", str(root), "--out", str(out), "--quiet"]
         assert main(["run", *options, "--sequences", "one"]) == 0
         other = ColourSam()
         other.model = "grey"
         monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: other)
         assert main(["run", *options, "--sequences", "two"]) == 0
-        assert main(["eval", "--davis", str(root), "--results", str(out), "--report", str(card), "--quiet"]) == 0
-        assert "of several models or settings" in card.read_text()
+        assert main(["eval", "--davis", str(root), "--results", str(out), "--report", str(report), "--quiet"]) == 0
+        assert "of several models or settings" in report.read_text()
 
     def test_ctrl_c_while_scoring(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -284,11 +286,11 @@ class TestRunWithoutSam:
         monkeypatch.setattr("persam_video.cli.davis.evaluate", interrupted)
         root = make_dataset(tmp_path / "davis")
         assert main(["run", "--davis", str(root), "--out", str(tmp_path / "out"), "--quiet"]) == 130
-        assert "interrupted; 2 sequences done, the same command goes on from there" in capsys.readouterr().err
+        assert "interrupted; 2 sequences done, the same command resumes there" in capsys.readouterr().err
 
 
 class TestRunInput:
-    """What can be told before the model is loaded."""
+    """Errors before the model is loaded."""
 
     def test_0_and_255_without_the_year(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         root = make_dataset(tmp_path / "davis", year="2016")

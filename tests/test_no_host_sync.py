@@ -1,5 +1,5 @@
-"""What is done with a frame, on torch's ``meta`` device, which knows shapes but no numbers: where a GPU would have to
-be waited for, to count or to read a number, torch raises; and nothing may come from the CPU."""
+"""No host-device synchronisation in a frame. On torch's ``meta`` device, which has shapes but no numbers, torch raises
+where a GPU would synchronise, to count or to read a number. Nothing may come from the CPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from torch.utils._pytree import tree_leaves
 
 from persam_video import ModelOptions, Sam
 from persam_video.frame import Frame
-from persam_video.methods.appearance.kernel_ridge import Given, KernelRidge
+from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRidge
 from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.presence import Presence
-from persam_video.methods.appearance.residuals import Residuals
-from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.residuals import ResidualModel
+from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step
 from persam_video.methods.persam.method import PersamMethod
@@ -34,7 +34,7 @@ OBJECTS = 3
 IMAGE = np.zeros((480, 854, 3), np.uint8)
 
 
-class Watch(TorchDispatchMode):
+class ForbidCpuTensors(TorchDispatchMode):
     """Raises where a tensor is on the CPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,8 +44,8 @@ class Watch(TorchDispatchMode):
         return out
 
 
-class WatchNumbers(TorchFunctionMode):
-    """Raises where a tensor is made of Python's numbers, which then has to be copied."""
+class ForbidNumbers(TorchFunctionMode):
+    """Raises where a tensor is made of Python numbers, which are copied from the host."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func not in (torch.tensor, torch.as_tensor, Tensor.new_tensor), func
@@ -54,7 +54,7 @@ class WatchNumbers(TorchFunctionMode):
 
 @contextmanager
 def nothing_from_the_cpu() -> Iterator[None]:
-    with Watch(), WatchNumbers():
+    with ForbidCpuTensors(), ForbidNumbers():
         yield
 
 
@@ -63,7 +63,7 @@ def sam(request: pytest.FixtureRequest) -> Sam:
     return sam_from_network(build_network(request.param), ModelOptions(request.param), device=META, dtype=torch.float32)
 
 
-def test_the_check_sees_what_it_is_for() -> None:
+def test_the_check_finds_synchronisation() -> None:
     maps = torch.empty(3, 3, device=META)
     for wrong in (
         lambda: maps[maps > 0],
@@ -76,41 +76,41 @@ def test_the_check_sees_what_it_is_for() -> None:
 
 
 def test_encoding(sam: Sam) -> None:
-    pictures = torch.from_numpy(np.stack([IMAGE, IMAGE])).to(META)
-    sam.encode.encode(pictures)  # at first tables are made of its shape
+    images = torch.from_numpy(np.stack([IMAGE, IMAGE])).to(META)
+    sam.encode.encode(images)  # computes the cached device constants of its shape
     with nothing_from_the_cpu():
-        assert sam.encode.encode(pictures).shape == (2, 256, 36, 64)
+        assert sam.encode.encode(images).shape == (2, 256, 36, 64)
 
 
 def test_the_default_method(sam: Sam) -> None:
     def some(*size: int) -> Tensor:
         return torch.empty(*size, device=META)
 
-    given = Given(some(256), some(512, 262), some(512, 512), some(OBJECTS), some(512, 512), some(512, OBJECTS))
-    levels = Levels(*some(4, OBJECTS))
+    first = FirstFrameFit(some(256), some(512, 262), some(512, 512), some(OBJECTS), some(512, 512), some(512, OBJECTS))
+    statistics = ScoreStatistics(*some(4, OBJECTS))
     memory = Memory(
-        (KernelRidge.of(given, Settings()),),
-        levels,
-        levels,
+        (KernelRidge.of(first, Settings()),),
+        statistics,
+        statistics,
         Presence(*some(3, OBJECTS)),
         some(OBJECTS),
-        Residuals(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
+        ResidualModel(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
         some(OBJECTS),
         some(OBJECTS) > 0,
         some(OBJECTS, 144, 256),
     )
     features = sam.encode(IMAGE)
     step = Step(sam.decode, Settings())
-    step(memory, features, some(2, 288, 512))  # at first tables are made of its shape
+    step(memory, features, some(2, 288, 512))  # computes the cached device constants of its shape
     with nothing_from_the_cpu():
         after, logits, scores = step(memory, features, some(2, 288, 512))
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
-    assert after.found.shape == memory.found.shape
+    assert after.probabilities.shape == memory.probabilities.shape
 
 
-@pytest.mark.parametrize("recipe", [PERSAM_F, PERSAM])
-def test_the_published_methods(sam: Sam, recipe: Any) -> None:
-    method = PersamMethod(sam, recipe)
+@pytest.mark.parametrize("config", [PERSAM_F, PERSAM])
+def test_the_published_methods(sam: Sam, config: Any) -> None:
+    method = PersamMethod(sam, config)
     method._targets = Targets(*(torch.empty(OBJECTS, size, device=META) for size in (256, 256, 3)))
     method._boxes, method._has_box = torch.empty(OBJECTS, 4, device=META), torch.ones(OBJECTS, device=META) > 0
     features = sam.encode(IMAGE)

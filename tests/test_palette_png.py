@@ -39,9 +39,9 @@ def test_palettes_cannot_be_changed() -> None:
 
 
 @needs_davis
-def test_palette_is_that_of_davis_files() -> None:
-    with Image.open(DAVIS_MASK) as picture:
-        assert bytes(picture.getpalette() or []) == DAVIS_PALETTE.tobytes()
+def test_the_palette_is_that_of_davis_files() -> None:
+    with Image.open(DAVIS_MASK) as image:
+        assert bytes(image.getpalette() or []) == DAVIS_PALETTE.tobytes()
     assert is_mask_png(DAVIS_MASK)
 
 
@@ -61,9 +61,9 @@ def test_round_trip_is_exact(tmp_path: Path, label_map: np.ndarray) -> None:
     again = read_palette_png(path)
     assert again.dtype == np.uint8
     assert np.array_equal(again, label_map)
-    with Image.open(path) as picture:
-        assert picture.mode == "P"
-        assert bytes(picture.getpalette() or []) == DAVIS_PALETTE.tobytes()
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        assert bytes(image.getpalette() or []) == DAVIS_PALETTE.tobytes()
 
 
 def test_writes_non_contiguous_maps_and_open_files() -> None:
@@ -71,14 +71,14 @@ def test_writes_non_contiguous_maps_and_open_files() -> None:
     file = io.BytesIO()
     write_palette_png(file, label_map)
     file.seek(0)
-    with Image.open(file) as picture:
-        assert np.array_equal(np.array(picture), label_map)
+    with Image.open(file) as image:
+        assert np.array_equal(np.array(image), label_map)
 
 
 @pytest.mark.parametrize(
     "wrong", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.int64), np.zeros((0, 4), np.uint8)]
 )
-def test_write_refuses_what_is_no_label_map(tmp_path: Path, wrong: np.ndarray) -> None:
+def test_write_refuses_other_arrays(tmp_path: Path, wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8, H×W"):
         write_palette_png(tmp_path / "a.png", wrong)
     assert not (tmp_path / "a.png").exists()
@@ -91,7 +91,7 @@ def test_reads_grey(tmp_path: Path) -> None:
 
 def test_read_errors_are_one_line_with_the_path(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     write_palette_png(tmp_path / "cut.png", np.random.default_rng(0).integers(0, 9, (90, 90), dtype=np.uint8))
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-500])
     for name, words in (
@@ -117,7 +117,7 @@ def test_is_mask_png(tmp_path: Path) -> None:
     indexed.save(tmp_path / "other.png")
     Image.fromarray(all_ids()).save(tmp_path / "grey.png")
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     for name in ("other.png", "grey.png", "rgb.png", "text.png", "none.png"):
         assert not is_mask_png(tmp_path / name), name
     gif = Image.fromarray(all_ids())

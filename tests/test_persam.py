@@ -1,4 +1,4 @@
-"""The equations of the paper on small tensors, and the two learned numbers."""
+"""The paper's equations on small tensors, and the scale weights."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from persam_video.methods.persam.guidance import guide
-from persam_video.methods.persam.location_prior import confidence_maps
+from persam_video.methods.persam.guidance import build_guidance
+from persam_video.methods.persam.location_prior import confidence_maps, to_low_res
 from persam_video.methods.persam.prompts import BOX_MARGIN, prior_prompts
 from persam_video.methods.persam.refinement import refine
 from persam_video.methods.persam.scale_weights import (
-    VIDEO_RANGE,
+    VIDEO_TOTAL_LR,
+    aggregate_scales,
     dice_loss,
     fit_scale_weights,
     focal_loss,
-    weigh_scales,
 )
-from persam_video.methods.persam.target import Targets, foreground_cells, learn_embeddings
+from persam_video.methods.persam.target import Targets, extract_embeddings, foreground_cells
 from persam_video.sam.boxes import argmax_cells, boxes_of_masks
 from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
@@ -44,37 +44,38 @@ def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int
 
 class TestTarget:
     def test_the_confidence_map_of_one_local_feature_is_its_cosine_similarity(self) -> None:
-        """Eq. 3 to 5 as they are written."""
+        """Eq. 3 to 5, literally."""
         reference, frame = features(), features()
-        embeddings, _ = learn_embeddings(reference, rectangle(160, 320, 176, 336))
+        embeddings, _ = extract_embeddings(reference, rectangle(160, 320, 176, 336))
         unit, other = F.normalize(reference.tensor[0], dim=0), F.normalize(frame.tensor[0], dim=0)
         expected = torch.einsum("c,chw->hw", unit[:, 10, 20], other)
         expected = F.interpolate(expected[None, None], size=256, mode="bilinear")[0]
-        torch.testing.assert_close(confidence_maps(frame, embeddings), expected, atol=1e-6, rtol=0)
+        found = to_low_res(confidence_maps(frame, embeddings), frame.geometry)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
-    def test_several_are_represented_by_half_their_mean_and_half_their_maximum(self) -> None:
+    def test_the_embedding_is_half_the_mean_and_half_the_maximum(self) -> None:
         reference = features()
-        embeddings, semantics = learn_embeddings(reference, rectangle(160, 320, 480, 640))
+        embeddings, semantics = extract_embeddings(reference, rectangle(160, 320, 480, 640))
         local = reference.tensor[0, :, 10:30, 20:40].flatten(1)
         expected = local.mean(dim=1) / 2 + local.amax(dim=1) / 2
         torch.testing.assert_close(embeddings[0], expected / expected.norm())
         torch.testing.assert_close(semantics[0], local.mean(dim=1))
 
-    def test_an_object_smaller_than_a_cell_gets_its_nearest_cell(self) -> None:
+    def test_an_object_smaller_than_a_cell_gets_the_cell_it_covers_most(self) -> None:
         masks = torch.cat((rectangle(100, 203, 103, 206), rectangle(0, 0, 512, 512)))
         cells = foreground_cells(masks)
         assert cells[0].nonzero().tolist() == [[6, 12]]
         assert cells[1].sum() == 32 * 32
-        assert all(each.isfinite().all() for each in learn_embeddings(features(), masks))
+        assert all(each.isfinite().all() for each in extract_embeddings(features(), masks))
 
-    def test_cells_that_are_covered_by_less_than_half_do_not_count(self) -> None:
+    def test_cells_covered_by_less_than_half_are_background(self) -> None:
         cells = foreground_cells(rectangle(0, 0, 16 + 7, 16))
         assert cells[0].nonzero().tolist() == [[0, 0]]
         assert foreground_cells(rectangle(0, 0, 16 + 8, 16))[0].sum() == 2
 
 
 class TestLocationPrior:
-    def test_the_point_is_where_the_confidence_is_highest(self) -> None:
+    def test_the_positive_point_is_the_maximum_of_the_map(self) -> None:
         maps = torch.zeros(2, 256, 256)
         maps[0, 30, 70] = 1
         maps[1, 200, 5] = 1
@@ -91,22 +92,22 @@ class TestPrompts:
 
     def test_the_previous_box_is_grown_but_not_out_of_the_frame(self) -> None:
         boxes = torch.tensor([[100.0, 100.0, 200.0, 300.0], [4.0, 300.0, 1020.0, 570.0]])
-        where = (boxes, torch.tensor([True, True]))
+        previous = (boxes, torch.tensor([True, True]))
         frame = features(geometry=Geometry(576, 1024))
-        prompts = prior_prompts(torch.tensor([[10, 20], [0, 0]]), None, where, None, frame)
+        prompts = prior_prompts(torch.tensor([[10, 20], [0, 0]]), None, previous, None, frame)
         m = BOX_MARGIN
         assert prompts.boxes[0].tolist() == [100 - m, 100 - m, 200 + m, 300 + m]
         assert prompts.boxes[1].tolist() == [-0.5, 300 - m, 1023.5, 575.5]
         assert prompts.points[0].tolist() == [[41.5, 81.5], [150.0, 200.0]]
         assert (prompts.labels == POSITIVE).all()
 
-    def test_an_object_that_was_not_seen_has_only_the_location_prior(self) -> None:
-        nowhere = (torch.zeros(1, 4), torch.tensor([False]))
-        prompts = prior_prompts(torch.tensor([[10, 20]]), None, nowhere, None, features())
+    def test_an_absent_object_has_only_the_location_prior(self) -> None:
+        absent = (torch.zeros(1, 4), torch.tensor([False]))
+        prompts = prior_prompts(torch.tensor([[10, 20]]), None, absent, None, features())
         assert prompts.labels.tolist() == [[POSITIVE, NO_POINT]]
         assert prompts.has_box.tolist() == [False]
 
-    def test_a_picture_by_itself_has_the_prior_alone_and_its_negative(self) -> None:
+    def test_a_single_image_has_a_positive_and_a_negative_point(self) -> None:
         maps = torch.zeros(2, 256, 256)
         maps[0, 20, 10], maps[0, 200, 100] = 1, -1
         prompts = prior_prompts(argmax_cells(maps), argmax_cells(-maps), None, None, features())
@@ -115,7 +116,7 @@ class TestPrompts:
         assert prompts.boxes is None
 
 
-fit = partial(fit_scale_weights, within=VIDEO_RANGE)
+fit = partial(fit_scale_weights, total_lr=VIDEO_TOTAL_LR)
 
 
 class TestScaleWeights:
@@ -129,18 +130,18 @@ class TestScaleWeights:
     def test_the_weighted_sum(self) -> None:
         logits = torch.randn(2, 3, 4, 5)
         weights = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
-        out = weigh_scales(logits, weights)
+        out = aggregate_scales(logits, weights)
         torch.testing.assert_close(out[0], 0.2 * logits[0, 0] + 0.3 * logits[0, 1] + 0.5 * logits[0, 2])
         torch.testing.assert_close(out[1], logits[1, 0])
 
     @pytest.mark.parametrize("scale", [0, 1, 2])
-    def test_the_scale_of_the_given_mask_gains(self, scale: int) -> None:
+    def test_the_scale_of_the_reference_mask_gains(self, scale: int) -> None:
         logits, masks = self.scales()
         weights = fit(logits, masks[scale][None], torch.ones(64, 64, dtype=torch.bool))
         assert weights.sum().item() == pytest.approx(1, abs=1e-6)
         assert weights[0].argmax() == scale
-        mask = weigh_scales(logits, weights)[0] > 0
-        before = weigh_scales(logits, torch.full((1, 3), 1 / 3))[0] > 0
+        mask = aggregate_scales(logits, weights)[0] > 0
+        before = aggregate_scales(logits, torch.full((1, 3), 1 / 3))[0] > 0
         assert (mask != masks[scale].bool()).sum() <= (before != masks[scale].bool()).sum()
 
     def test_it_ends_where_the_published_800_steps_end(self) -> None:
@@ -151,7 +152,7 @@ class TestScaleWeights:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 800)
         for _ in range(800):
             weights = torch.stack((1 - learned.sum(), learned[0], learned[1]))
-            out = weigh_scales(logits, weights[None]).flatten(1)
+            out = aggregate_scales(logits, weights[None]).flatten(1)
             loss = (dice_loss(out, mask.flatten(1)) + focal_loss(out, mask.flatten(1))).sum()
             optimiser.zero_grad()
             loss.backward()
@@ -161,14 +162,14 @@ class TestScaleWeights:
         assert (learned.detach() - 1 / 3).abs().max() > 0.05
         torch.testing.assert_close(ours[0, 1:], learned.detach(), atol=0.01, rtol=0)
 
-    def test_objects_do_not_influence_one_another(self) -> None:
+    def test_objects_are_independent(self) -> None:
         logits, masks = self.scales(3)
         valid = torch.ones(64, 64, dtype=torch.bool)
         together = fit(logits, masks, valid)
         for i in range(3):
             torch.testing.assert_close(together[i], fit(logits[:1], masks[i : i + 1], valid)[0])
 
-    def test_cells_that_do_not_count_do_not_count(self) -> None:
+    def test_invalid_cells_are_ignored(self) -> None:
         logits, masks = self.scales()
         valid = torch.ones(64, 64, dtype=torch.bool)
         valid[40:] = False
@@ -191,49 +192,49 @@ class TestScaleWeights:
 
 class TestRefinement:
     def test_two_steps_with_the_mask_and_its_box(self) -> None:
-        """Each step gets the logits before it and their box, and the answer with the highest score is kept."""
-        asked: list[Prompts] = []
+        """Each step is prompted with the previous logits and their box; the highest predicted IoU selects the mask."""
+        calls: list[Prompts] = []
 
         def decode(_: Features, prompts: Prompts) -> DecoderOutput:
-            asked.append(prompts)
+            calls.append(prompts)
             logits = torch.full((1, 3, 256, 256), -1.0)
-            logits[0, 1, 40 * len(asked) : 100, 40:100] = 1
+            logits[0, 1, 40 * len(calls) : 100, 40:100] = 1
             return DecoderOutput(
-                logits, torch.tensor([[0.1, 0.7 + 0.1 * len(asked), 0.2]]), logits[:, 0], torch.zeros(1)
+                logits, torch.tensor([[0.1, 0.7 + 0.1 * len(calls), 0.2]]), logits[:, 0], torch.zeros(1)
             )
 
         start = torch.full((1, 256, 256), -1.0)
         start[0, 10:20, 30:60] = 1
-        nowhere = (torch.zeros(1, 4), torch.tensor([False]))
+        absent = (torch.zeros(1, 4), torch.tensor([False]))
         guidance = Guidance(semantics=torch.zeros(1, 256))
-        prompts = prior_prompts(torch.tensor([[5, 5]]), None, nowhere, guidance, features())
+        prompts = prior_prompts(torch.tensor([[5, 5]]), None, absent, guidance, features())
         logits, scores = refine(decode, features(), prompts, start)
-        assert len(asked) == 2
-        assert asked[0].boxes.tolist() == [[119.5, 39.5, 239.5, 79.5]]
-        assert torch.equal(asked[0].masks, start)
-        assert asked[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
-        assert all(torch.equal(each.points, prompts.points) for each in asked)
-        assert all(each.guidance is None for each in asked)
+        assert len(calls) == 2
+        assert calls[0].boxes.tolist() == [[119.5, 39.5, 239.5, 79.5]]
+        assert torch.equal(calls[0].masks, start)
+        assert calls[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
+        assert all(torch.equal(each.points, prompts.points) for each in calls)
+        assert all(each.guidance is None for each in calls)
         assert scores.item() == pytest.approx(0.9)
         assert (logits > 0).sum() == 20 * 60
 
-        asked.clear()
+        calls.clear()
         refine(decode, features(), prior_prompts(torch.tensor([[5, 5]]), None, None, None, features()), start)
-        assert asked[0].boxes is None  # a picture by itself: the mask first, then the box too
-        assert asked[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
+        assert calls[0].boxes is None  # a single image: first the mask, then the box too
+        assert calls[1].boxes.tolist() == [[159.5, 159.5, 399.5, 399.5]]
 
 
 class TestGuidance:
-    def test_attention_is_drawn_to_what_stands_out(self) -> None:
-        similarity = torch.tensor([[[0.1, 0.1, 0.1, 0.9]], [[0.5, 0.5, 0.5, 0.5]]])
-        guidance = guide(similarity, None)
+    def test_attention_bias_is_the_sigmoid_of_the_standardised_map(self) -> None:
+        maps = torch.tensor([[[0.1, 0.1, 0.1, 0.9]], [[0.5, 0.5, 0.5, 0.5]]])
+        guidance = build_guidance(maps, None)
         assert guidance is not None and guidance.attention is not None and guidance.semantics is None
-        standard = (similarity[0] - similarity[0].mean()) / similarity[0].std()
+        standard = (maps[0] - maps[0].mean()) / maps[0].std()
         torch.testing.assert_close(guidance.attention[0], standard.sigmoid())
-        assert (guidance.attention[1] == 0.5).all()  # nothing stands out
+        assert (guidance.attention[1] == 0.5).all()  # a flat map
 
     def test_none(self) -> None:
-        assert guide(None, None) is None
+        assert build_guidance(None, None) is None
 
 
 class TestTargets:
@@ -242,7 +243,7 @@ class TestTargets:
         return Targets(F.normalize(column.expand(-1, 256), dim=1), column.expand(-1, 256), column.expand(-1, 3))
 
     def test_join_and_pool(self) -> None:
-        joined = Targets.join((Targets.of_none(torch.device("cpu")), self.targets(1.0), self.targets(2.0, 3.0)))
+        joined = Targets.concatenate((Targets.empty(torch.device("cpu")), self.targets(1.0), self.targets(2.0, 3.0)))
         assert joined.semantics[:, 0].tolist() == [1, 2, 3]
         pooled = Targets.pool((self.targets(1.0, 2.0), self.targets(3.0, 6.0)))
         assert pooled.semantics[:, 0].tolist() == [2, 4]

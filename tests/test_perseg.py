@@ -29,36 +29,38 @@ def make_dataset(root: Path, names: Iterable[str], count: int = 3) -> Path:
 
 
 class TestLayout:
-    def test_the_papers_objects_come_first_in_its_order(self, tmp_path: Path) -> None:
+    def test_objects_of_table_1_come_first_in_its_order(self, tmp_path: Path) -> None:
         objects = open_perseg(make_dataset(tmp_path, ["zebra", "cat", "apple", "barn", "duck_toy"]))
         assert [each.name for each in objects] == ["barn", "cat", "duck_toy", "apple", "zebra"]
-        assert [path.name for path in objects[0].pictures] == ["00.jpg", "01.jpg", "02.jpg"]
+        assert [path.name for path in objects[0].images] == ["00.jpg", "01.jpg", "02.jpg"]
         assert [path.name for path in objects[0].annotations] == ["00.png", "01.png", "02.png"]
         assert len(PAPER_ORDER) == 10
 
-    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+    def test_errors_name_the_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no folder Images"):
             open_perseg(tmp_path)
         (tmp_path / "Images").mkdir()
         (tmp_path / "Annotations").mkdir()
         with pytest.raises(InputError, match="holds no folder; it should hold one for each object"):
             open_perseg(tmp_path)
-        with pytest.raises(InputError, match="cat: holds 1 masks; it should hold the reference's and others"):
+        with pytest.raises(
+            InputError, match="cat: holds 1 mask; it should hold the reference's and at least one other"
+        ):
             open_perseg(make_dataset(tmp_path / "few", ["cat"], count=1))
         root = make_dataset(tmp_path / "missing", ["cat"])
         (root / "Images" / "cat" / "01.jpg").unlink()
-        with pytest.raises(InputError, match=r"cat: holds no picture 01, of which there is the annotation .*01\.png"):
+        with pytest.raises(InputError, match=r"cat: holds no image 01 for the annotation .*01\.png"):
             open_perseg(root)
 
 
 class TestScores:
-    def test_the_iou_is_of_all_pictures_together(self) -> None:
+    def test_the_iou_is_of_all_images_together(self) -> None:
         masks = [rectangle(0, 0, 10, 10), rectangle(0, 0, 10, 30)]
         truths = [rectangle(0, 0, 10, 20), rectangle(0, 0, 10, 30)]
         assert score(masks, truths).iou == pytest.approx((100 + 300) / (200 + 300))
 
-    def test_the_boundary_iou_is_that_of_its_definition(self) -> None:
-        """Pixels within d of what is outside, by the distance transform; a square structure is the chessboard's."""
+    def test_the_boundary_iou_matches_its_definition(self) -> None:
+        """Mask pixels within d of the outside, by the chessboard distance, which a square structuring element has."""
         a, b = rectangle(20, 30, 70, 120), rectangle(25, 30, 70, 130)
         d = max(1, round(0.02 * np.hypot(100, 200)))
 
@@ -70,17 +72,17 @@ class TestScores:
         assert boundary_iou(a, b) == pytest.approx(expected)
         assert 0 < expected < 1
 
-    def test_the_pictures_border_is_a_boundary(self) -> None:
+    def test_the_image_border_is_a_boundary(self) -> None:
         assert boundary_iou(rectangle(0, 0, 100, 200), rectangle(0, 0, 100, 100)) < 0.6
         assert boundary_iou(rectangle(0, 0, 100, 200), rectangle(0, 0, 100, 200)) == 1
 
     def test_empty_masks(self) -> None:
-        nothing, something = rectangle(0, 0, 0, 0), rectangle(0, 0, 9, 9)
-        assert boundary_iou(nothing, nothing) == 1
-        assert boundary_iou(nothing, something) == 0
-        assert score([nothing], [nothing]) == Score(1, 1)
+        empty, mask = rectangle(0, 0, 0, 0), rectangle(0, 0, 9, 9)
+        assert boundary_iou(empty, empty) == 1
+        assert boundary_iou(empty, mask) == 0
+        assert score([empty], [empty]) == Score(1, 1)
 
-    def test_the_table_has_table_1s_columns(self) -> None:
+    def test_the_table_has_the_columns_of_table_1(self) -> None:
         lines = table({"cat": Score(0.9, 0.5), "duck_toy": Score(0.8, 0.7)}, "persam-f", 2).splitlines()
         assert lines[0].split() == ["mIoU", "bIoU", "learned", "cat", "duck_toy"]
         assert lines[1].split() == ["persam-f", "85.00", "60.00", "2", "90.0", "80.0"]

@@ -19,11 +19,14 @@ import torch
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 
 from persam_video import DamagedVideoError, Sam, Tracker, track
-from persam_video.ahead import _taken_over
 from persam_video.errors import OutputError, VideoError
 from persam_video.files.palette_png import read_palette_png, write_palette_png
 from persam_video.frame import Frame
-from persam_video.outputs.writing import MaskOutput, OutputThreads, OverlayOutput
+from persam_video.outputs.base import OutputThreads, open_outputs
+from persam_video.outputs.masks import MaskOutput
+from persam_video.outputs.overlay import OverlayOutput
+from persam_video.pipeline import synchronized
+from persam_video.runtime.threads import ThreadPlan
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
@@ -58,7 +61,7 @@ def test_all_that_was_encoded_is_waited_for(colours: Sam) -> None:
     image, _ = draw(SQUARES, 0)
     encoded = (Frame(index=0, image=image, name="0"), colours.encode(image), None)
     waited: list[Any] = []
-    assert list(_taken_over(each for each in [(encoded, lambda *tensors: waited.extend(tensors))])) == [encoded]
+    assert list(synchronized(each for each in [(encoded, lambda *tensors: waited.extend(tensors))])) == [encoded]
     _, features, _ = encoded
     assert [id(each) for each in waited] == [id(features.tensor), id(features.pixels)]
 
@@ -131,11 +134,17 @@ def way_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     yield from _go(request.param, monkeypatch)
 
 
+def plan_of_a_gpu(objects: int, device: torch.device) -> ThreadPlan:
+    """How threads are shared where the model runs on a GPU."""
+    return ThreadPlan(objects, torch.device("cuda"))
+
+
 def _go(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = torch.get_num_threads()
     torch.set_num_threads(1 if way == "in turn" else 2)
     with monkeypatch.context() as patch:
-        patch.setattr("persam_video.runtime.threads._ON_CORES", () if way == "as on a GPU" else ("cpu",))
+        if way == "as on a GPU":
+            patch.setattr("persam_video.pipeline.ThreadPlan", plan_of_a_gpu)
         yield way
     torch.set_num_threads(before)
 
@@ -145,14 +154,11 @@ class TestEncodingAhead:
 
     def test_the_results_are_the_same(self, clip: Path, colours: Sam, way: str) -> None:
         label_maps = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=colours)]
-        tracker: Tracker | None = None
+        tracker = Tracker(colours)
         with open_video(clip) as reader:
             for frame, label_map in zip(reader, label_maps, strict=True):
-                if tracker is None:
-                    tracker = Tracker(colours, frame, read_palette_png(clip.with_name("ann.png")))
-                    result = tracker.first_result
-                else:
-                    result = tracker.step(frame)
+                first = None if frame.index else read_palette_png(clip.with_name("ann.png"))
+                result = tracker.step(frame, label_map=first)
                 assert (result.label_map != label_map).sum() <= 8  # sums may be added up in another order
 
     def test_only_a_few_frames(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch, way_ahead: str) -> None:
@@ -212,7 +218,7 @@ class TestBatches:
         assert sorted(several.together) == [1, 1, 1, 1, 6, 6]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("persam_video.runtime.threads._ON_CORES", ())
+        monkeypatch.setattr("persam_video.pipeline.ThreadPlan", plan_of_a_gpu)
         several = ColourSam(batch=3)
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
             next(results)
@@ -226,17 +232,11 @@ class TestMemory:
         path = write_clip(tmp_path / "long.mp4", 500, still=True)
         process = psutil.Process(os.getpid())
         resident = {}
-        reader = open_video(path)
-        outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
-        from persam_video.pipeline import track_frames
-
-        results = track_frames(reader, colours, read_palette_png(tmp_path / "ann.png"))
-        with OutputThreads(outputs) as threads, closing(results):
-            for result in results:
-                threads.put(result)
-                if result.index in (100, 400):
-                    gc.collect()
-                    resident[result.index] = process.memory_info().rss
+        outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4")]
+        for result in track(path, tmp_path / "ann.png", outputs=outputs, sam=colours):
+            if result.index in (100, 400):
+                gc.collect()
+                resident[result.index] = process.memory_info().rss
         growth = resident[400] - resident[100]  # both right after what is free was given back
         assert growth < 10e6, f"{growth / 1e6:.1f} MB more after 300 frames"
         assert len(list((tmp_path / "masks").iterdir())) == 500
@@ -249,8 +249,9 @@ class TestOutputs:
         def full(*_: object) -> None:
             raise OutputError("overlay.mp4: cannot be written (No space left on device)")
 
+        outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4")]
         with open_video(clip) as reader:
-            outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+            open_outputs(outputs, reader.info, overwrite=False)
         monkeypatch.setattr(outputs[1]._writer, "write", full)
         with pytest.raises(OutputError, match="No space left"), OutputThreads(outputs) as threads:
             for result in track(clip, clip.with_name("ann.png"), sam=colours):
@@ -272,18 +273,20 @@ class TestOutputs:
                 raise OutputError("overlay.mp4: cannot be drawn")
             return image
 
-        monkeypatch.setattr("persam_video.outputs.writing.draw_overlay", broken)
+        monkeypatch.setattr("persam_video.outputs.overlay.draw_overlay", broken)
+        outputs = [OverlayOutput(tmp_path / "overlay.mp4")]
         with open_video(clip) as reader:
-            outputs = [OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+            open_outputs(outputs, reader.info, overwrite=False)
         with pytest.raises(OutputError, match="cannot be drawn"), OutputThreads(outputs) as threads:
             for result in track(clip, clip.with_name("ann.png"), sam=colours):
                 threads.put(result)
         assert not [p for p in tmp_path.iterdir() if "overlay" in p.name]
-        assert not threads._threads[0]._writing._thread.is_alive()
+        assert not threads._threads[0]._writer._thread.is_alive()
 
     def test_interrupted_outputs_are_whole(self, clip: Path, tmp_path: Path, colours: Sam) -> None:
+        outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4")]
         with open_video(clip) as reader:
-            outputs = [MaskOutput(tmp_path / "masks"), OverlayOutput(tmp_path / "overlay.mp4", reader.info)]
+            open_outputs(outputs, reader.info, overwrite=False)
         with pytest.raises(KeyboardInterrupt), OutputThreads(outputs) as threads:
             for result in track(clip, clip.with_name("ann.png"), sam=colours):
                 threads.put(result)

@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: bounded, in order, and no error is lost."""
+"""Prefetching and background writing: bounded, in order, and no exception is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def until_error(items: Iterable[T], error: type[Exception], match: str) -> list[
     return got
 
 
-class TestInBatches:
+class TestBatched:
     @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (3, [3]), (7, [3, 3, 1])])
     def test_order_and_end(self, count: int, sizes: list[int]) -> None:
         batches = list(batched(numbers(count), 3))
@@ -56,7 +56,7 @@ class TestInBatches:
         assert until_error(batched(items(), 3), ValueError, "broken") == [[0, 1, 2], [3, 4]]
 
 
-class TestReadAhead:
+class TestPrefetch:
     def test_order_and_end(self) -> None:
         assert list(prefetch(numbers(100), 3)) == list(range(100))
 
@@ -71,7 +71,7 @@ class TestReadAhead:
         ahead = prefetch(items(), 3)
         assert next(ahead) == 0
         time.sleep(0.3)
-        assert len(taken) <= 1 + 3 + 1  # given out, waiting, and in hand
+        assert len(taken) <= 1 + 3 + 1  # yielded, queued, and in the thread
         ahead.close()
 
     def test_an_error_comes_after_the_items_before_it(self) -> None:
@@ -89,7 +89,7 @@ class TestReadAhead:
         ahead.close()
         assert threading.active_count() == before
 
-    def test_closing_closes_what_it_reads_in_the_thread_that_reads_it(self) -> None:
+    def test_closing_closes_the_items_in_the_thread(self) -> None:
         closed_by = []
 
         def items() -> Generator[int, None, None]:
@@ -101,10 +101,10 @@ class TestReadAhead:
         ahead = prefetch(items(), 2)
         next(ahead)
         ahead.close()
-        assert closed_by == ["read ahead"]
+        assert closed_by == ["prefetch"]
 
 
-class TestWorkAhead:
+class TestMapAhead:
     def test_order_though_some_take_longer(self) -> None:
         def square(number: int) -> int:
             time.sleep(0.02 * (number % 3))
@@ -112,7 +112,7 @@ class TestWorkAhead:
 
         assert list(map_ahead(square, numbers(20), 3)) == [(i, i * i) for i in range(20)]
 
-    def test_several_are_at_work_but_no_more_than_the_workers_ahead(self) -> None:
+    def test_parallel_but_no_more_than_the_workers_ahead(self) -> None:
         begun: list[int] = []
         together = threading.Barrier(3)
 
@@ -135,7 +135,7 @@ class TestWorkAhead:
 
         assert until_error(map_ahead(str, items(), 5), ValueError, "broken") == [(0, "0"), (1, "1")]
 
-    def test_an_error_of_the_work_comes_in_its_turn(self) -> None:
+    def test_an_error_of_the_function_comes_after_the_items_before_it(self) -> None:
         def work(number: int) -> int:
             return 6 // (3 - number)
 
@@ -159,34 +159,34 @@ class TestWorkAhead:
         assert threading.active_count() == before
 
 
-class TestWriteBehind:
+class TestBackgroundWriter:
     def test_everything_is_written_in_order(self) -> None:
         written: list[int] = []
-        behind = BackgroundWriter(written.append, lambda: written.append(-1), 2)
+        writer = BackgroundWriter(written.append, lambda: written.append(-1), 2)
         for i in range(50):
-            behind.put(i)
-        behind.close()
+            writer.put(i)
+        writer.close()
         assert written == [*range(50), -1]
 
-    def test_an_error_stops_the_one_who_puts(self) -> None:
+    def test_an_error_is_raised_by_put(self) -> None:
         def write(item: int) -> None:
             if item == 3:
                 raise OSError("disk full")
 
-        behind = BackgroundWriter(write, lambda: None, 2)
+        writer = BackgroundWriter(write, lambda: None, 2)
         with pytest.raises(OSError, match="disk full"):
             for i in range(1000):
-                behind.put(i)
-        assert wait_for(lambda: not behind._thread.is_alive())
+                writer.put(i)
+        assert wait_for(lambda: not writer._thread.is_alive())
 
-    def test_an_error_in_the_last_item_comes_out_of_close(self) -> None:
+    def test_an_error_in_the_last_item_is_raised_by_close(self) -> None:
         def write(item: int) -> None:
             raise OSError("disk full")
 
-        behind = BackgroundWriter(write, lambda: None, 2)
-        behind.put(1)
+        writer = BackgroundWriter(write, lambda: None, 2)
+        writer.put(1)
         with pytest.raises(OSError, match="disk full"):
-            behind.close()
+            writer.close()
 
     def test_it_is_not_finished_after_an_error(self) -> None:
         finished: list[bool] = []
@@ -194,24 +194,24 @@ class TestWriteBehind:
         def write(item: int) -> None:
             raise OSError("disk full")
 
-        behind = BackgroundWriter(write, lambda: finished.append(True), 2)
-        behind.put(1)
+        writer = BackgroundWriter(write, lambda: finished.append(True), 2)
+        writer.put(1)
         with pytest.raises(OSError, match="disk full"):
-            behind.close()
+            writer.close()
         assert finished == []
 
     def test_closing_may_be_repeated(self) -> None:
         written: list[int] = []
-        behind = BackgroundWriter(written.append, lambda: written.append(-1), 2)
-        behind.put(1)
-        behind.close()
-        behind.close()
+        writer = BackgroundWriter(written.append, lambda: written.append(-1), 2)
+        writer.put(1)
+        writer.close()
+        writer.close()
         assert written == [1, -1]
 
-    def test_what_is_abandoned_is_not_finished(self) -> None:
+    def test_abandoning_does_not_finish(self) -> None:
         written: list[int] = []
-        behind = BackgroundWriter(written.append, lambda: written.append(-1), 2)
-        behind.put(1)
-        behind.abandon()
+        writer = BackgroundWriter(written.append, lambda: written.append(-1), 2)
+        writer.put(1)
+        writer.abandon()
         assert written == [1]
-        assert not behind._thread.is_alive()
+        assert not writer._thread.is_alive()

@@ -22,7 +22,7 @@ def save(path: Path, content: Any) -> Path:
 
 
 class TestCheck:
-    def test_several_of_one_object_are_put_together(self) -> None:
+    def test_several_prompts_of_one_object_are_merged(self) -> None:
         prompts = check_prompts(
             [
                 ObjectPrompt(7, points=((5, 6, True),)),
@@ -42,14 +42,17 @@ class TestCheck:
             ([ObjectPrompt(0, box=(1, 2, 3, 4))], "object 0: an object's id must be from 1 to 254"),
             ([ObjectPrompt(255, box=(1, 2, 3, 4))], "object 255: an object's id"),
             ([ObjectPrompt(1, box=(3, 2, 3, 4))], "object 1: the box 3 2 3 4 is empty; give X0 Y0 X1 Y1"),
-            ([ObjectPrompt(1, box=(1, 100, 3, 104))], "object 1: the box 1 100 3 104 is outside the picture, 200×100"),
-            ([ObjectPrompt(1, box=(float("nan"), 2, 3, 4))], "object 1: its box or a point is not of numbers"),
-            ([ObjectPrompt(1, points=((201, 5, True),))], "object 1: the point 201 5 is outside the picture, 200×100"),
-            ([ObjectPrompt(1, points=((20, 5, False),))], "object 1: nothing says where it is"),
+            ([ObjectPrompt(1, box=(1, 100, 3, 104))], "object 1: the box 1 100 3 104 is outside the image, 200×100"),
+            (
+                [ObjectPrompt(1, box=(float("nan"), 2, 3, 4))],
+                "object 1: its box or a point has a coordinate that is not finite",
+            ),
+            ([ObjectPrompt(1, points=((201, 5, True),))], "object 1: the point 201 5 is outside the image, 200×100"),
+            ([ObjectPrompt(1, points=((20, 5, False),))], "object 1: has neither a box nor a point on it"),
             ([ObjectPrompt(1, box=(1, 2, 3, 4))] * 2, "object 1: has two boxes; give one"),
         ],
     )
-    def test_what_is_wrong_is_named(self, prompts: list[ObjectPrompt], message: str) -> None:
+    def test_invalid_prompts(self, prompts: list[ObjectPrompt], message: str) -> None:
         with pytest.raises(AnnotationError, match=message):
             check_prompts(prompts, **SIZE)
 
@@ -74,26 +77,26 @@ class TestJson:
             {"1": 5},
         ],
     )
-    def test_what_is_laid_out_otherwise(self, tmp_path: Path, content: Any) -> None:
+    def test_other_formats(self, tmp_path: Path, content: Any) -> None:
         with pytest.raises(
-            AnnotationError, match=r"p\.json: is not laid out as boxes and points are .* it should hold"
+            AnnotationError, match=r"p\.json: is not in the format of boxes and points .* it should hold"
         ):
             read_prompts(save(tmp_path / "p.json", content))
 
-    def test_what_is_no_json(self, tmp_path: Path) -> None:
+    def test_files_that_are_not_json(self, tmp_path: Path) -> None:
         with pytest.raises(AnnotationError, match=r"none\.json: no such file"):
             read_prompts(tmp_path / "none.json")
-        (tmp_path / "torn.json").write_text('{"1":')
-        with pytest.raises(AnnotationError, match=r"torn\.json: cannot be read as JSON"):
-            read_prompts(tmp_path / "torn.json")
+        (tmp_path / "truncated.json").write_text('{"1":')
+        with pytest.raises(AnnotationError, match=r"truncated\.json: cannot be read as JSON"):
+            read_prompts(tmp_path / "truncated.json")
 
 
 class TestCoco:
     def coco(self, *annotations: dict[str, Any], names: tuple[str, ...] = ("00000.jpg",)) -> dict[str, Any]:
-        pictures = [
+        images = [
             {"id": 10 + i, "file_name": f"video/{name}", "width": 200, "height": 100} for i, name in enumerate(names)
         ]
-        return {"images": pictures, "annotations": [{"image_id": 10, **each} for each in annotations]}
+        return {"images": images, "annotations": [{"image_id": 10, **each} for each in annotations]}
 
     def test_polygons_run_lengths_and_boxes(self, tmp_path: Path) -> None:
         counts = [100 * 50 + 20, 30, 70, 30, 200 * 100 - 100 * 50 - 150]  # rows 20 to 49 of columns 50 and 51
@@ -111,25 +114,25 @@ class TestCoco:
         assert np.array_equal(label_map == 3, expected)
         assert prompts == (ObjectPrompt(2, box=(100, 10, 130, 60)),)
 
-    def test_of_several_pictures_that_of_the_name(self, tmp_path: Path) -> None:
+    def test_image_is_found_by_its_name(self, tmp_path: Path) -> None:
         content = self.coco({"bbox": [1, 2, 3, 4]}, {"bbox": [5, 6, 7, 8]}, names=("a.jpg", "b.jpg"))
         content["annotations"][1]["image_id"] = 11
         _, prompts = read_coco(save(tmp_path / "c.json", content), "b", **SIZE)
         assert prompts == (ObjectPrompt(1, box=(5, 6, 12, 14)),)
-        with pytest.raises(AnnotationError, match=r"holds no picture 00000; it holds video/a\.jpg, video/b\.jpg"):
+        with pytest.raises(AnnotationError, match=r"holds no image 00000; it holds video/a\.jpg, video/b\.jpg"):
             read_coco(tmp_path / "c.json", "00000", **SIZE)
 
-    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+    def test_invalid_files(self, tmp_path: Path) -> None:
         path = tmp_path / "c.json"
-        with pytest.raises(AnnotationError, match="its picture is 200×100, the video's first frame 20×10"):
+        with pytest.raises(AnnotationError, match="its image is 200×100, the video's first frame 20×10"):
             read_coco(save(path, self.coco({"bbox": [1, 2, 3, 4]})), "a", width=20, height=10)
         with pytest.raises(AnnotationError, match=r"holds no annotation of video/00000\.jpg"):
             read_coco(save(path, self.coco()), "a", **SIZE)
         for content in ([], {"images": []}, self.coco({"bbox": [1]}), self.coco({})):
-            with pytest.raises(AnnotationError, match=r"is not in COCO's format|holds no picture"):
+            with pytest.raises(AnnotationError, match=r"is not in COCO's format|holds no image"):
                 read_coco(save(path, content), "a", **SIZE)
         compressed = {"segmentation": {"counts": "abc", "size": [100, 200]}, "bbox": [1, 2, 3, 4]}
-        with pytest.raises(AnnotationError, match="its run lengths are compressed, which is not read"):
+        with pytest.raises(AnnotationError, match="its run lengths are compressed, which is not supported"):
             read_coco(save(path, self.coco(compressed)), "a", **SIZE)
         short = {"segmentation": {"counts": [5], "size": [100, 200]}, "bbox": [1, 2, 3, 4]}
         with pytest.raises(AnnotationError, match="run lengths of 5 pixels"):

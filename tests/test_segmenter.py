@@ -1,4 +1,4 @@
-"""Segmenting pictures by a reference: from Python and by `persam-segment`."""
+"""Segmentation of images from references: `Segmenter` and `persam-segment`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def colours() -> Sam:
 
 class TestSegmenter:
     @pytest.mark.parametrize("method", ["persam-f", "persam"])
-    def test_objects_are_found_elsewhere(self, colours: Sam, method: str) -> None:
+    def test_objects_are_found_in_another_image(self, colours: Sam, method: str) -> None:
         segmenter = Segmenter(colours, [draw(REFERENCE, 0)], method=method)
         image, truth = draw(OTHER, 0)
         result = segmenter.segment(image)
@@ -39,23 +39,22 @@ class TestSegmenter:
         for i in (1, 4):
             assert region_similarity(result.mask(i), truth == i) > 0.8
 
-    def test_pictures_do_not_influence_one_another(self, colours: Sam) -> None:
+    def test_images_are_independent(self, colours: Sam) -> None:
         segmenter = Segmenter(colours, [draw(REFERENCE, 0)])
         first = segmenter.segment(draw(OTHER, 0)[0])
         segmenter.segment(draw(REFERENCE, 0)[0])
         np.testing.assert_array_equal(segmenter.segment(draw(OTHER, 0)[0]).label_map, first.label_map)
 
     def test_several_references_are_pooled(self, colours: Sam) -> None:
-        """Half-way between two colours is what both references tell together."""
         red, other = (200, 40, 40), (160, 80, 40)
         references = [draw([Square(1, colour, left=30, top=30)], 0) for colour in (red, other)]
         pooled = Segmenter(colours, references)._targets.semantics
         alone = [Segmenter(colours, [each])._targets.semantics for each in references]
         assert np.allclose(pooled, (alone[0] + alone[1]) / 2)
 
-    def test_what_is_wrong_is_named(self, colours: Sam) -> None:
+    def test_invalid_input_is_named(self, colours: Sam) -> None:
         reference, other = draw(REFERENCE, 0), draw([Square(2, BLUE, left=8, top=8)], 0)
-        with pytest.raises(InputError, match="unknown method 'xmem'; for pictures the methods are persam, persam-f"):
+        with pytest.raises(InputError, match="unknown method 'xmem'; for images the methods are persam, persam-f"):
             Segmenter(colours, [reference], method="xmem")
         with pytest.raises(InputError, match="no reference"):
             Segmenter(colours, [])
@@ -76,7 +75,7 @@ class TestCommand:
         monkeypatch.setattr(cli, "load_model", lambda options: colours)
         return tmp_path
 
-    def refused(self, capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str) -> None:
+    def assert_refused(self, capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str) -> None:
         with pytest.raises(SystemExit) if "required" in words else nullcontext():
             assert cli.main(arguments) == 2
         error = capsys.readouterr().err.strip()
@@ -93,17 +92,17 @@ class TestCommand:
             assert all(region_similarity(found == i, truth == i) > 0.8 for i in (1, 4))
             assert Image.open(here / "out" / "overlays" / f"{name}.jpg").size == (256, 144)
         assert capsys.readouterr().out == ""
-        self.refused(capsys, ["a.png", *options], "a.jpg exists already", "--overwrite")
+        self.assert_refused(capsys, ["a.png", *options], "a.jpg exists already", "--overwrite")
         assert cli.main(["a.png", *options, "--overwrite"]) == 0
 
-    def test_a_folder_of_pictures(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (here / "pictures").mkdir()
+    def test_a_folder_of_images(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "images").mkdir()
         for name in ("a", "b"):
-            (here / f"{name}.png").rename(here / "pictures" / f"{name}.png")
-        assert cli.main(["pictures", "--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]) == 0
-        assert "2 pictures, something found in 2 -> out/masks, out/overlays" in capsys.readouterr().out
+            (here / f"{name}.png").rename(here / "images" / f"{name}.png")
+        assert cli.main(["images", "--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]) == 0
+        assert "2 images, objects found in 2 -> out/masks, out/overlays" in capsys.readouterr().out
 
-    def test_a_torn_picture_is_left_out(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_truncated_image_is_skipped(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (here / "c.png").write_bytes((here / "a.png").read_bytes()[:200])
         options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
         assert cli.main(["c.png", "a.png", *options]) == 1
@@ -114,41 +113,43 @@ class TestCommand:
     def test_interrupted(self, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         segment = Segmenter.segment
 
-        def interrupt(self: Segmenter, picture: object) -> object:
+        def interrupt(self: Segmenter, image: object) -> object:
             if (here / "out" / "masks" / "a.png").exists():
                 raise KeyboardInterrupt
-            return segment(self, picture)  # type: ignore[arg-type]
+            return segment(self, image)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Segmenter, "segment", interrupt)
         options = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]
         assert cli.main(["a.png", "b.png", *options]) == 130
-        assert "interrupted; what was found in 1 picture is in out" in capsys.readouterr().err
+        assert "interrupted; the results of 1 image are in out" in capsys.readouterr().err
         assert [path.name for path in (here / "out" / "masks").iterdir()] == ["a.png"]
 
     def test_an_input_is_never_replaced(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (here / "out" / "masks").mkdir(parents=True)
         (here / "ref_mask.png").rename(here / "out" / "masks" / "ref.png")
         options = ["--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "out", "--overwrite"]
-        self.refused(capsys, ["a.png", *options], "out/masks: holds out/masks/ref.png, an input")
+        self.assert_refused(capsys, ["a.png", *options], "out/masks: holds the input out/masks/ref.png")
         assert [path.name for path in (here / "out" / "masks").iterdir()] == ["ref.png"]
         options = ["--dreambooth", ".", "--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "."]
-        self.refused(capsys, [*options, "--overwrite"], "an input; name another place")
+        self.assert_refused(capsys, [*options, "--overwrite"], "holds the input", "give another folder")
 
-    def test_what_is_wrong_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_invalid_input_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         reference = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]
-        (here / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+        (here / "truncated.jpg").write_bytes(b"\xff\xd8\xff truncated")
         (here / "deep").mkdir()
         (here / "deep" / "a.jpg").write_bytes((here / "a.png").read_bytes())
-        self.refused(capsys, ["none.png", *reference], "none.png: no such file")
-        self.refused(capsys, ["torn.jpg", *reference], "torn.jpg: cannot be read as a picture")
-        self.refused(capsys, ["a.png", "deep", *reference], "a.png and deep/a.jpg would have masks of the same name")
+        self.assert_refused(capsys, ["none.png", *reference], "none.png: no such file")
+        self.assert_refused(capsys, ["truncated.jpg", *reference], "truncated.jpg: cannot be read as an image")
+        self.assert_refused(
+            capsys, ["a.png", "deep", *reference], "a.png and deep/a.jpg would have masks of the same name"
+        )
         two = ["--reference", "ref.png", "--reference", "b.png", "--mask", "ref_mask.png", "--out", "out"]
-        self.refused(capsys, ["a.png", *two], "2 references and 1 mask", "one mask for each reference")
-        self.refused(capsys, ["a.png"], "required", "--reference")
+        self.assert_refused(capsys, ["a.png", *two], "2 references and 1 mask", "one mask for each reference")
+        self.assert_refused(capsys, ["a.png"], "required", "--reference")
         (here / "small").mkdir()
         write_palette_png(here / "small.png", np.ones((7, 7), np.uint8))
         wrong = ["--reference", "ref.png", "--mask", "small.png", "--out", "out"]
-        self.refused(capsys, ["a.png", *wrong], "small.png", "256")
+        self.assert_refused(capsys, ["a.png", *wrong], "small.png", "256")
         assert not (here / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""A processor's cores: a few each do a frame of their own, many do one frame together."""
+"""Distribution of the CPU cores: a few have a frame each, many share one frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def in_a_thread() -> int:
+def threads_in_a_new_thread() -> int:
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
     thread.start()
@@ -30,41 +30,41 @@ def in_a_thread() -> int:
     return found[0]
 
 
-def test_few_cores_have_a_frame_each() -> None:
-    cores = ThreadPlan(5, CPU)
-    assert cores.parallel_frames == 2
-    with cores.single_threaded():
+def test_few_cores_have_one_frame_each() -> None:
+    plan = ThreadPlan(5, CPU)
+    assert plan.parallel_frames == 2
+    with plan.single_threaded():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
 
 
-def test_it_is_undone_after_an_error() -> None:
+def test_the_number_is_restored_after_an_error() -> None:
     with pytest.raises(ValueError, match="broken"), ThreadPlan(1, CPU).single_threaded():
         raise ValueError("broken")
     assert torch.get_num_threads() == 2
 
 
-def test_the_threads_of_others_have_all_cores_afterwards() -> None:
+def test_new_threads_have_all_cores_afterwards() -> None:
     with ThreadPlan(1, CPU).single_threaded():
         pass
-    assert in_a_thread() == 2
+    assert threads_in_a_new_thread() == 2
 
 
 @pytest.mark.parametrize(("threads", "objects"), [(1, 1), (2, 17), (8, 1)])
 def test_one_core_many_cores_or_many_objects(threads: int, objects: int) -> None:
     torch.set_num_threads(threads)
-    cores = ThreadPlan(objects, CPU)
-    assert cores.parallel_frames == 1
-    with cores.single_threaded():
+    plan = ThreadPlan(objects, CPU)
+    assert plan.parallel_frames == 1
+    with plan.single_threaded():
         assert torch.get_num_threads() == threads
 
 
 def test_beside_a_gpu_each_thread_takes_one_core() -> None:
     before = cv2.getNumThreads()
-    cores = ThreadPlan(1, GPU)
-    assert cores.parallel_frames == 1
-    assert not cores.model_on_cpu
-    with cores.single_threaded(), cores.limit_opencv():
+    plan = ThreadPlan(1, GPU)
+    assert plan.parallel_frames == 1
+    assert not plan.model_on_cpu
+    with plan.single_threaded(), plan.limit_opencv():
         assert torch.get_num_threads() == cv2.getNumThreads() == 1
     assert torch.get_num_threads() == 2
     assert cv2.getNumThreads() == before

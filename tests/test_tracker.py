@@ -33,8 +33,9 @@ def track(
 ) -> list[FrameResult]:
     sam = sam or ColourSam()
     image, label_map = draw(squares, 0)
-    tracker = Tracker(sam, image, label_map, method=method)
-    return [tracker.first_result, *(tracker.step(draw(squares, i)[0]) for i in range(1, frames))]
+    tracker = Tracker(sam, method=method)
+    first = tracker.step(image, label_map=label_map)
+    return [first, *(tracker.step(draw(squares, i)[0]) for i in range(1, frames))]
 
 
 class TestIds:
@@ -85,25 +86,32 @@ class TestFirstFrame:
     def test_its_result_is_the_given_mask(self) -> None:
         image, label_map = draw(SQUARES, 0)
         label_map[0, :5] = 3  # a detail that no model would find
-        result = Tracker(ColourSam(), image, label_map).first_result
+        result = Tracker(ColourSam()).step(image, label_map=label_map)
         assert np.array_equal(result.label_map, label_map)
         assert result.scores == {3: 1.0, 7: 1.0, 200: 1.0}
 
     def test_ignored_pixels_are_no_object(self) -> None:
         image, label_map = draw(SQUARES, 0)
         label_map[100:, 200:] = 255
-        tracker = Tracker(ColourSam(), image, label_map)
+        tracker = Tracker(ColourSam())
+        assert 255 not in tracker.step(image, label_map=label_map).label_map
         assert tracker.object_ids == (3, 7, 200)
-        assert 255 not in tracker.first_result.label_map
+
+    def test_there_must_be_an_object(self) -> None:
+        tracker = Tracker(ColourSam())
+        with pytest.raises(InputError, match="frame 0: there is no object to track; give masks with label_map"):
+            tracker.step(draw(SQUARES, 0)[0])
+        assert tracker.step(draw(SQUARES, 0)[0], label_map=draw(SQUARES, 0)[1]).index == 0
 
     def test_a_mask_may_be_bool(self) -> None:
         image, label_map = draw(SQUARES, 0)
-        assert Tracker(ColourSam(), image, label_map == 7).object_ids == (1,)
+        assert Tracker(ColourSam()).step(image, label_map=label_map == 7).object_ids == (1,)
 
     def test_an_object_of_one_pixel(self) -> None:
         image, label_map = draw(SQUARES, 0)
         label_map[140, 250] = 4
-        tracker = Tracker(ColourSam(), image, label_map)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
         assert tracker.step(draw(SQUARES, 1)[0]).visible[7]
 
     @pytest.mark.parametrize(("height", "width"), [(816, 1920), (1920, 816), (100, 301)])
@@ -112,7 +120,9 @@ class TestFirstFrame:
         image = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
         label_map = np.zeros((height, width), np.uint8)
         label_map[-3:, -3:] = 5
-        assert Tracker(ColourSam(), image, label_map).step(image).object_ids == (5,)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
+        assert tracker.step(image).object_ids == (5,)
 
     def test_pictures_that_are_views_and_inference_mode(self, sam: Sam) -> None:
         """A reversed view, as of OpenCV's BGR, has negative strides; a caller may be in inference mode."""
@@ -120,7 +130,8 @@ class TestFirstFrame:
         bgr = np.ascontiguousarray(image[..., ::-1])
         bgr.flags.writeable = False
         with torch.inference_mode():
-            tracker = Tracker(sam, bgr[..., ::-1], label_map)
+            tracker = Tracker(sam)
+            tracker.step(bgr[..., ::-1], label_map=label_map)
             assert tracker.step(bgr[..., ::-1]).visible == {3: True, 7: True, 200: True}
 
     def test_ignored_pixels_are_not_held_against_an_object(self) -> None:
@@ -128,7 +139,8 @@ class TestFirstFrame:
         squares = [Square(1, RED, left=8, top=16), Square(2, RED, left=120, top=80)]
         image, label_map = draw(squares, 0)
         label_map[label_map == 2] = 255
-        tracker = Tracker(ColourSam(), image, label_map)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
         assert tracker.step(draw(squares, 1)[0]).visible[1]
 
     @pytest.mark.parametrize(
@@ -141,7 +153,7 @@ class TestFirstFrame:
     )
     def test_masks_that_cannot_be_used(self, label_map: np.ndarray, message: str) -> None:
         with pytest.raises(AnnotationError, match=message):
-            Tracker(ColourSam(), draw(SQUARES, 0)[0], label_map)
+            Tracker(ColourSam()).step(draw(SQUARES, 0)[0], label_map=label_map)
 
 
 class TestLater:
@@ -153,8 +165,8 @@ class TestLater:
         squares = [*SQUARES, self.LATE]
         sam = sam or ColourSam()
         image, label_map = draw(squares, 0)
-        tracker = Tracker(sam, image, label_map)
-        results = [tracker.first_result]
+        tracker = Tracker(sam)
+        results = [tracker.step(image, label_map=label_map)]
         for index in range(1, frames):
             image, label_map = draw(squares, index)
             results.append(tracker.step(image, label_map=label_map if index == 3 else None))
@@ -177,9 +189,34 @@ class TestLater:
         self.track(6, sam)
         assert sam.encoded == 6 + 2  # and the two in which objects were given once more, mirrored
 
+    def test_an_empty_mask_is_refused_in_the_words_of_its_frame(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        tracker = Tracker(ColourSam())
+        with pytest.raises(AnnotationError, match=r"^the first mask holds no object"):
+            tracker.step(image, label_map=np.zeros_like(label_map))
+        tracker.step(image, label_map=label_map)
+        with pytest.raises(AnnotationError, match=r"^the mask of frame 1 holds no object"):
+            tracker.step(draw(SQUARES, 1)[0], label_map=np.zeros_like(label_map))
+        assert tracker.step(draw(SQUARES, 1)[0]).object_ids == (3, 7, 200)
+
+    def test_a_correction_keeps_the_order_of_the_ids(self) -> None:
+        image, label_map = draw(SQUARES, 0)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
+        image, label_map = draw([*SQUARES, Square(5, YELLOW, left=152, top=96)], 1)
+        corrected = tracker.step(image, label_map=np.where(np.isin(label_map, (3, 5)), label_map, 0))
+        assert corrected.object_ids == tracker.object_ids == (3, 7, 200, 5)
+        for index in range(2, 4):
+            image, truth = draw([*SQUARES, Square(5, YELLOW, left=152, top=96)], index)
+            result = tracker.step(image)
+            assert result.object_ids == (3, 7, 200, 5)
+            assert all(iou(result.mask(i), truth == i) > 0.8 for i in result.object_ids)
+        assert sorted(tracker.targets.object_ids) == [3, 5, 7, 200]
+
     def test_a_mask_that_cannot_be_used_changes_nothing(self) -> None:
         image, label_map = draw(SQUARES, 0)
-        tracker = Tracker(ColourSam(), image, label_map)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
         with pytest.raises(AnnotationError, match="9×9"):
             tracker.step(image, label_map=np.ones((9, 9), np.uint8))
         assert tracker.step(draw(SQUARES, 1)[0]).index == 1
@@ -210,20 +247,21 @@ class TestWork:
 
     def test_a_frame_of_ones_own_keeps_its_index(self) -> None:
         image, label_map = draw(SQUARES, 0)
-        tracker = Tracker(ColourSam(), Frame(index=10, image=image, name="a"), label_map)
-        assert tracker.first_result.index == 10
+        tracker = Tracker(ColourSam())
+        assert tracker.step(Frame(index=10, image=image, name="a"), label_map=label_map).index == 10
         assert tracker.step(Frame(index=12, image=draw(SQUARES, 1)[0], name="b")).index == 12
 
     def test_nothing_is_kept_of_past_frames(self) -> None:
         """All that a tracker holds after a step is as large as after the first."""
 
         def size(tracker: Tracker) -> int:
-            known = _tensors(cast(AppearanceMethod, tracker._method)._memory)
+            known = _tensors(cast(AppearanceMethod, tracker.method)._memory)
             assert len(known) > 20
             return sum(each.numel() for each in known)
 
         image, label_map = draw(SQUARES, 0)
-        tracker = Tracker(ColourSam(), image, label_map)
+        tracker = Tracker(ColourSam())
+        tracker.step(image, label_map=label_map)
         before = size(tracker)
         for index in range(1, 5):
             tracker.step(draw(SQUARES, index)[0])
@@ -234,9 +272,10 @@ class TestWork:
         gc.disable()
         try:
             image, label_map = draw(SQUARES, 0)
-            tracker = Tracker(ColourSam(), image, label_map)
+            tracker = Tracker(ColourSam())
+            tracker.step(image, label_map=label_map)
             tracker.step(image)
-            method = weakref.ref(tracker._method)
+            method = weakref.ref(tracker.method)
             del tracker
             assert method() is None
         finally:

@@ -135,7 +135,7 @@ def test_tagged_colours(matrix: int, full_range: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "matrix"), [((320, 240), 6), ((960, 720), 1)])
-def test_untagged_colours_are_by_the_height(size: tuple[int, int], matrix: int, tmp_path: Path) -> None:
+def test_untagged_colours_depend_on_the_height(size: tuple[int, int], matrix: int, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "untagged.mp4", [1], size=size, matrix=matrix, tag=False)
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.colorspace == 2  # unspecified
@@ -244,7 +244,7 @@ def test_a_name_with_a_colon_and_percent(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_memory_does_not_grow(clip: Path) -> None:
-    """Each picture is let go once the caller lets it go."""
+    """Each image is freed once the caller drops it."""
     import gc
     import weakref
 
@@ -258,21 +258,21 @@ def test_memory_does_not_grow(clip: Path) -> None:
             assert sum(reference() is not None for reference in alive) <= 2
 
 
-# --- pictures ---
+# --- image files ---
 
 
-def save_pictures(folder: Path, names: list[str], first: int = 0) -> Path:
+def save_images(folder: Path, names: list[str], first: int = 0) -> Path:
     folder.mkdir(exist_ok=True)
     for number, name in enumerate(names, first):
         PIL.Image.fromarray(marked_image(number)).save(folder / name)
     return folder
 
 
-def test_pictures_in_natural_order(tmp_path: Path) -> None:
+def test_image_files_in_natural_order(tmp_path: Path) -> None:
     names = ["f1.png", "f2.PNG", "f10.bmp", "f11.webp", "f100.tif", "f101.tiff", "f200.ppm", "f201.jpg", "f202.JPEG"]
-    folder = save_pictures(tmp_path / "frames", names)
-    (folder / "notes.txt").write_text("no picture")
-    (folder / ".hidden.png").write_text("no picture either")
+    folder = save_images(tmp_path / "frames", names)
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".hidden.png").write_text("not an image either")
     with open_video(folder, image_frame_rate=30) as reader:
         frames = list(reader)
     assert [number_of(frame.image) for frame in frames] == list(range(9))
@@ -285,8 +285,8 @@ def test_pictures_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_glob_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = save_pictures(tmp_path / "frames", ["1.png", "2.png", "10.png"])
-    save_pictures(folder, ["1.jpg"], first=9)
+    folder = save_images(tmp_path / "frames", ["1.png", "2.png", "10.png"])
+    save_images(folder, ["1.jpg"], first=9)
     assert numbers(str(folder / "*.png")) == [0, 1, 2]
     monkeypatch.chdir(folder)
     assert numbers("../fra*/?.png") == [0, 1]
@@ -294,8 +294,8 @@ def test_glob_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert reader.info.path == Path()
 
 
-def test_pictures_start_end_stride(tmp_path: Path) -> None:
-    folder = save_pictures(tmp_path / "frames", [f"{i}.png" for i in range(12)])
+def test_image_files_start_end_stride(tmp_path: Path) -> None:
+    folder = save_images(tmp_path / "frames", [f"{i}.png" for i in range(12)])
     with open_video(folder, start=2, end=11, stride=4) as reader:
         assert reader.info.frame_count == 3
         frames = list(reader)
@@ -304,10 +304,10 @@ def test_pictures_start_end_stride(tmp_path: Path) -> None:
 
 
 def test_exif_orientation_and_modes(tmp_path: Path) -> None:
-    picture = PIL.Image.fromarray(np.ascontiguousarray(np.rot90(marked_image(7))))
+    turned = PIL.Image.fromarray(np.ascontiguousarray(np.rot90(marked_image(7))))
     exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # turn clockwise to see it upright
-    picture.save(tmp_path / "1.png", exif=exif)
+    exif[0x0112] = 6  # stored turned by 90 degrees counterclockwise
+    turned.save(tmp_path / "1.png", exif=exif)
     PIL.Image.fromarray(marked_image(8)).convert("RGBA").save(tmp_path / "2.png")
     PIL.Image.fromarray(marked_image(9)).quantize(64).save(tmp_path / "3.png")
     frames = read(tmp_path)
@@ -326,8 +326,8 @@ def test_grey_of_16_bits_is_scaled(suffix: str, tmp_path: Path) -> None:
     assert_colours(image, tolerance=2, grey=True)
 
 
-def test_pictures_that_do_not_fit_together(tmp_path: Path) -> None:
-    folder = save_pictures(tmp_path / "frames", ["1.png", "2.png", "3.png"])
+def test_image_files_that_do_not_fit_together(tmp_path: Path) -> None:
+    folder = save_images(tmp_path / "frames", ["1.png", "2.png", "3.png"])
     PIL.Image.fromarray(marked_image(1, 200, 100)).save(folder / "2.png")
     frames, error = read_damaged(folder)
     assert len(frames) == 1 and error.frame_index == 1
@@ -359,18 +359,18 @@ def test_refusals_name_the_file_and_the_fault(tmp_path: Path, clip: Path) -> Non
     (tmp_path / "empty.mp4").touch()
     assert "empty" in _refused(tmp_path / "empty.mp4")
     for name in ("text.mp4", "text.txt", "text"):
-        (tmp_path / name).write_text("This is no video.\n" * 200)
+        (tmp_path / name).write_text("This is not a video.\n" * 200)
         assert name in _refused(tmp_path / name)
     PIL.Image.fromarray(marked_image(1)).save(tmp_path / "mask.png")
-    assert "single picture" in _refused(tmp_path / "mask.png")
+    assert "single image" in _refused(tmp_path / "mask.png")
     (tmp_path / "mask.png").rename(tmp_path / "mask.mp4")
     assert "mask.mp4" in _refused(tmp_path / "mask.mp4")
     (tmp_path / "folder").mkdir()
-    assert "no picture" in _refused(tmp_path / "folder")
-    assert "no picture" in _refused(str(tmp_path / "folder" / "*.jpg"))
+    assert "no image file" in _refused(tmp_path / "folder")
+    assert "no image file" in _refused(str(tmp_path / "folder" / "*.jpg"))
     cut = tmp_path / "cut.mp4"  # its index stood at the end
     cut.write_bytes(clip.read_bytes()[:3000])
-    assert "cut short" in _refused(cut)
+    assert "truncated" in _refused(cut)
 
 
 def test_audio_only(tmp_path: Path) -> None:
@@ -397,18 +397,18 @@ def test_a_video_without_frames(suffix: str, words: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"start": -1}, "--start is -1"),
-        ({"start": float("nan")}, "--start is nan"),
-        ({"end": -0.5}, "--end is -0.5"),
-        ({"end": 0}, "--end is 0"),
-        ({"stride": 0}, "--stride is 0"),
-        ({"start": 5, "end": 5}, "--end must be above --start"),
-        ({"start": 2.0, "end": 1.0}, "--end must be above --start"),
-        ({"start": 50}, "has only 50 frames .*; --start must be below 50"),
+        ({"start": -1}, "start=-1: it must be 0 or more"),
+        ({"start": float("nan")}, "start=nan: it must be 0 or more"),
+        ({"end": -0.5}, "end=-0.5: it must be 0 or more"),
+        ({"end": 0}, "end=0: it leaves no frame"),
+        ({"stride": 0}, "stride=0: it must be 1 or more"),
+        ({"start": 5, "end": 5}, "start=5 and end=5: end must be above start"),
+        ({"start": 2.0, "end": 1.0}, "end must be above start"),
+        ({"start": 50}, "has only 50 frames .*; start must be below 50, not 50"),
         ({"start": 2.0}, "has only 50 frames"),
-        ({"start": 0.41, "end": 0.43}, "no frame lies between"),
-        ({"start": 1.0, "end": 5}, "no frame lies between"),
-        ({"image_frame_rate": 0}, "--image-frame-rate is 0"),
+        ({"start": 0.41, "end": 0.43}, r"no frame lies between start=\S+ and end=\S+; move"),
+        ({"start": 1.0, "end": 5}, r"no frame lies between start=\S+ and end=\S+; move"),
+        ({"image_frame_rate": 0}, "image_frame_rate=0: it must be above 0"),
     ],
 )
 def test_impossible_spans(clip: Path, options: dict[str, float], words: str) -> None:
@@ -446,7 +446,7 @@ def test_damage_at_the_first_frame(clip: Path, tmp_path: Path) -> None:
     path.write_bytes(_with_bad_packet(clip, 0))
     assert "damaged at frame 0" in _refused(path)
     path.write_bytes(_with_bad_packet(clip, 20))
-    assert "--start must be below" in _refused(path, start=30)
+    assert "; start must be below" in _refused(path, start=30)
 
 
 FASTSTART = {"movflags": "faststart"}
@@ -463,7 +463,7 @@ CUT_KINDS = {
 
 @pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
 @pytest.mark.parametrize("name", CUT_KINDS)
-def test_a_file_that_is_cut_short(name: str, share: float, tmp_path: Path) -> None:
+def test_truncated_files(name: str, share: float, tmp_path: Path) -> None:
     path = write_clip(tmp_path / name, range(40), **CUT_KINDS[name])
     whole = path.read_bytes()
     assert len(read(path)) == 40
@@ -502,7 +502,7 @@ SHARED_COUNTS = {
 
 @needs_shared
 @pytest.mark.parametrize("name", SHARED_COUNTS)
-def test_shared_files_are_read_whole(name: str) -> None:
+def test_shared_files_are_read_completely(name: str) -> None:
     """None of these may be taken for damaged."""
     frames = 0
     last = -1.0
@@ -516,7 +516,7 @@ def test_shared_files_are_read_whole(name: str) -> None:
 
 @needs_shared
 def test_shared_rotations_are_upright() -> None:
-    """In all of them the keys are darker than their letters, and lines of letters run across the picture."""
+    """In all of them the keys are darker than their letters, and lines of letters run across the image."""
     sizes = {}
     for name in ("video_0.mov", "video_90.mov", "video_270.mov"):
         with open_video(SHARED / name) as reader:
@@ -532,21 +532,23 @@ def test_shared_rotations_are_upright() -> None:
 @pytest.mark.parametrize("device", ["vaapi", "nonsense"])
 def test_a_device_that_cannot_decode(device: str) -> None:
     clip = Path(__file__).parents[1] / "demo" / "clip.mp4"
-    with pytest.raises(DeviceError, match=rf"^--hwaccel {device}: cannot decode \S+clip\.mp4 here; .*leave the option"):
+    with pytest.raises(
+        DeviceError, match=rf"^hwaccel='{device}': cannot decode \S+clip\.mp4 here; .*leave hwaccel out"
+    ):
         open_video(clip, hwaccel=device)
 
 
-@pytest.mark.skipif(not hwdevices_available(), reason="this FFmpeg knows no devices")
+@pytest.mark.skipif(not hwdevices_available(), reason="this FFmpeg supports no devices")
 def test_a_codec_that_no_device_decodes(tmp_path: Path) -> None:
     kind = hwdevices_available()[0]
     path = write_clip(tmp_path / "clip.avi", codec="ffvhuff")
-    with pytest.raises(DeviceError, match=rf"^--hwaccel {kind}: cannot decode \S+clip\.avi here"):
+    with pytest.raises(DeviceError, match=rf"^hwaccel='{kind}': cannot decode \S+clip\.avi here"):
         open_video(path, hwaccel=kind)
 
 
 @pytest.mark.parametrize("colour_range", [1, 2])
 @pytest.mark.parametrize("colour_space", [1, 5])
-def test_what_hardware_decodes_to_has_the_same_pixels(colour_range: int, colour_space: int) -> None:
+def test_formats_of_hardware_decoders_give_the_same_pixels(colour_range: int, colour_space: int) -> None:
     frames = [av.VideoFrame(64, 48, "yuv420p")]
     for plane in frames[0].planes:
         plane.update(np.random.default_rng(0).integers(16, 235, plane.buffer_size, np.uint8).tobytes())

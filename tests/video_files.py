@@ -1,4 +1,4 @@
-"""Writes small video files whose frames tell their number, their orientation and their colours."""
+"""Small video files whose frames show their number, their orientation and their colours."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def number_of(image: np.ndarray) -> int:
 def corners_of(image: np.ndarray) -> dict[str, tuple[int, ...]]:
     height, width = image.shape[:2]
     top, bottom, left, right = height // 6, height - height // 6 - 1, width // 6, width - width // 6 - 1
-    places = [(top, left), (top, right), (bottom, left), (bottom, right)]
-    return {name: tuple(int(v) for v in image[y, x]) for name, (y, x) in zip(CORNERS, places, strict=True)}
+    positions = [(top, left), (top, right), (bottom, left), (bottom, right)]
+    return {name: tuple(int(v) for v in image[y, x]) for name, (y, x) in zip(CORNERS, positions, strict=True)}
 
 
 def assert_colours(image: np.ndarray, tolerance: int = 8, grey: bool = False) -> None:
@@ -54,7 +54,7 @@ def assert_colours(image: np.ndarray, tolerance: int = 8, grey: bool = False) ->
 
 
 def to_yuv(image: np.ndarray, matrix: int = 6, full_range: bool = False, bits: int = 8) -> av.VideoFrame:
-    """4:2:0 by the formulas of BT.601, 709 and 2020, not by the library that is tested."""
+    """4:2:0 by the formulas of BT.601, 709 and 2020, not by the library under test."""
     kr, kb = _MATRICES[matrix]
     r, g, b = (image[..., channel] / 255.0 for channel in range(3))
     y = kr * r + (1 - kr - kb) * g + kb * b

@@ -39,11 +39,11 @@ import cv2
 import numpy as np
 import PIL
 import torch
-from plain_metrics import Figures, evaluate_plainly
+from plain_metrics import Metrics, evaluate_plainly
 from tqdm import tqdm
 
 from persam_video.cli.common import Parser, positive, run
-from persam_video.cli.davis import add_dataset_options, open_chosen
+from persam_video.cli.davis import add_dataset_options, dataset_of
 from persam_video.errors import InputError
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.scoring import ObjectScores, all_objects, evaluate
@@ -133,7 +133,7 @@ def _metrics(options: argparse.Namespace) -> int:
         scores = evaluate(sequences, options.results, ignore_void=options.ignore_void, threads=threads)
         return all_objects(scores)
 
-    def plainly() -> dict[tuple[str, int], Figures]:
+    def plainly() -> dict[tuple[str, int], Metrics]:
         return evaluate_plainly(sequences, options.results, ignore_void=options.ignore_void)
 
     objects = ours()  # before anything is measured: says what is wrong with the masks, and fills the file cache
@@ -169,7 +169,7 @@ def _metrics(options: argparse.Namespace) -> int:
 
 def _with_results(options: argparse.Namespace) -> tuple[DavisSequence, ...]:
     """The sequences that were asked for; if none were, those that have masks."""
-    dataset = open_chosen(options)
+    dataset = dataset_of(options)
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
     if options.sequences:
@@ -188,9 +188,9 @@ def _timed(work: Callable[[], T], seconds: list[float]) -> T:
     return result
 
 
-def _difference(plain: Figures, ours: ObjectScores) -> float:
+def _difference(plain: Metrics, ours: ObjectScores) -> float:
     """The largest between the figures of an object."""
-    figures: Figures = {
+    figures: Metrics = {
         f"{name}-{key}": value for name, each in (("J", ours.j), ("F", ours.f)) for key, value in asdict(each).items()
     }
     return max(abs(plain[name] - value) for name, value in figures.items())

@@ -9,8 +9,7 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -22,17 +21,14 @@ from make_demo_clip import write_clip
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from persam_video.ahead import StageSeconds
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, model_options, positive
 from persam_video.errors import InputError
 from persam_video.files.palette_png import write_palette_png
-from persam_video.frame import FrameResult
-from persam_video.inputs.first_mask import load_first_masks
-from persam_video.outputs.writing import MaskOutput, Output, OutputThreads, OverlayOutput
-from persam_video.pipeline import track_frames
+from persam_video.outputs.masks import MaskOutput
+from persam_video.outputs.overlay import OverlayOutput
+from persam_video.run import VideoRun, open_run
 from persam_video.runtime.cuda_graphs import CAPTURE_AT_CALL
 from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
-from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
@@ -106,23 +102,22 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _cost_of(sam: Sam, folder: Path, count: int) -> dict[str, float]:
-    """Seconds a frame of a clip: the whole, between results, and of each stage, without the first frames but for what
-    is written; and a GPU's idle share."""
-    run = _Run(sam, folder)
-    results = iter(run)
-    for _ in itertools.islice(results, _uncounted(sam)):
-        started, before = time.perf_counter(), asdict(run.stages)
-    counted = 0
-    for _ in itertools.islice(results, count - _uncounted(sam) - _watched(sam)):
-        counted, ended, after = counted + 1, time.perf_counter(), asdict(run.stages)
-    figures = {"whole": (ended - started) / counted}
-    figures |= {name: (spent - before[name]) / counted for name, spent in after.items()}
-    if sam.device.type == "cuda":  # at the end, as watching takes time
-        figures["idle"] = 1 - busy_share(itertools.islice(results, _WATCHED), ProfilerActivity.CUDA)
-    for _ in results:
-        pass  # until all is written
-    figures["write"] = run.write_seconds / count
-    return figures
+    """Seconds a frame of a clip: of the whole, between results, and of each stage, without the first frames, but for
+    writing; and the share of the time in which a GPU is idle."""
+    with _open_run(sam, folder) as run:
+        for _ in itertools.islice(run, _uncounted(sam)):
+            started, before = time.perf_counter(), asdict(run.seconds)
+        counted = 0
+        for _ in itertools.islice(run, count - _uncounted(sam) - _watched(sam)):
+            counted, ended, after = counted + 1, time.perf_counter(), asdict(run.seconds)
+        costs = {"whole": (ended - started) / counted}
+        costs |= {name: (spent - before[name]) / counted for name, spent in after.items()}
+        if sam.device.type == "cuda":  # at the end, as profiling takes time
+            costs["idle"] = 1 - busy_share(itertools.islice(run, _WATCHED), ProfilerActivity.CUDA)
+        for _ in run:
+            pass  # until everything is written
+    costs["write"] = run.seconds.write / count
+    return costs
 
 
 def _uncounted(sam: Sam) -> int:
@@ -141,30 +136,15 @@ def _frames(sam: Sam) -> int:
     return 20 if sam.device.type == "cpu" else _uncounted(sam) + 100 + _watched(sam)
 
 
-class _Run:
-    """What `persam-track` does with the clip of a folder, into masks and an overlaid video there; to be iterated over
-    once. ``write_seconds`` is known at the end."""
-
-    def __init__(self, sam: Sam, folder: Path) -> None:
-        self.stages = StageSeconds()
-        self.write_seconds = 0.0
-        self._sam, self._folder = sam, folder
-
-    def __iter__(self) -> Iterator[FrameResult]:
-        folder = self._folder
-        reader = open_video(folder / "clip.mp4")
-        video = reader.info
-        label_map = load_first_masks([folder / "first_mask.png"], width=video.width, height=video.height)
-        outputs: list[Output] = [
-            MaskOutput(folder / "masks", overwrite=True),
-            OverlayOutput(folder / "overlay.mp4", video, overwrite=True),
-        ]
-        results = closing(track_frames(reader, self._sam, label_map, self.stages))
-        with OutputThreads(outputs) as threads, results as frames:
-            for result in frames:
-                threads.put(result)
-                yield result
-        self.write_seconds = threads.seconds
+def _open_run(sam: Sam, folder: Path) -> VideoRun:
+    """The run of `persam-track` on the clip of a folder, with masks and an overlaid video written there."""
+    return open_run(
+        folder / "clip.mp4",
+        folder / "first_mask.png",
+        outputs=[MaskOutput(folder / "masks"), OverlayOutput(folder / "overlay.mp4")],
+        overwrite=True,
+        sam=sam,
+    )
 
 
 def busy_share(work: Iterable[object], device: ProfilerActivity) -> float:
@@ -239,10 +219,10 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_long_clip(folder, DemoScene(objects=options.objects, frames=_LOOP), last)
-        results = _Run(sam, folder)
-        for count, _ in enumerate(tqdm(results, "frames", last, leave=False, disable=options.quiet), start=1):
-            if count in options.frames:
-                resident[str(count)] = process.memory_info().rss
+        with _open_run(sam, folder) as run:
+            for count, _ in enumerate(tqdm(run, "frames", last, leave=False, disable=options.quiet), start=1):
+                if count in options.frames:
+                    resident[str(count)] = process.memory_info().rss
     return {"objects": options.objects, "resident bytes after frames": resident}
 
 

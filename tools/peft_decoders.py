@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 from persam_video.methods.persam.scale_weights import dice_loss, focal_loss
-from persam_video.methods.persam.segmentation import Recipe, personalise, prompts_for
+from persam_video.methods.persam.segmentation import PersamConfig, initial_prompts, personalise
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.grids import LOW_RES_SIZE, to_grid
 from persam_video.sam.image_encoder import Features
@@ -92,35 +92,35 @@ METHODS: dict[str, Callable[[Any], None]] = {"prompt tokens": _prompt_tokens, "a
 
 
 def tune(
-    sam: Sam, name: str, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, recipe: Recipe, steps: int
+    sam: Sam, name: str, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
 ) -> tuple[Sam, int]:
     """The model with its decoder tuned to a reference, and how many numbers were learned."""
     network: Any = _plain_network(sam).requires_grad_(False)
     METHODS[name](network)
     learned = [each for each in network.parameters() if each.requires_grad]
     decoder = MaskDecoder(network.prompt_encoder, network.mask_decoder)
-    reference = _Reference(sam, decoder, picture, label_map, recipe)
-    _minimise(learned, lambda: reference.loss(decoder.forward(*reference.asked).single), steps)
+    reference = _Reference(sam, decoder, picture, label_map, config)
+    _minimise(learned, lambda: reference.loss(decoder.forward(*reference.asked).single_logits), steps)
     return replace(sam, decode=decoder), sum(each.numel() for each in learned)
 
 
 def weigh_masks(
-    sam: Sam, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, recipe: Recipe, steps: int
+    sam: Sam, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
 ) -> tuple[Sam, int]:
     """The model whose single mask is the sum of its three masks, with three free weights learned from a reference."""
-    reference = _Reference(sam, sam.decode, picture, label_map, recipe)
+    reference = _Reference(sam, sam.decode, picture, label_map, config)
     logits = sam.decode(*reference.asked).logits
     weights = nn.Parameter(torch.full((3,), 1 / 3, device=sam.device))
 
-    def weighed(logits: Tensor) -> Tensor:
+    def weighted(logits: Tensor) -> Tensor:
         return torch.einsum("s,nshw->nhw", weights, logits)
 
-    _minimise([weights], lambda: reference.loss(weighed(logits)), steps)
+    _minimise([weights], lambda: reference.loss(weighted(logits)), steps)
     weights.requires_grad_(False)
 
     def decode(features: Features, prompts: Prompts) -> DecoderOutput:
-        answer = sam.decode(features, prompts)
-        return replace(answer, single=weighed(answer.logits))
+        output = sam.decode(features, prompts)
+        return replace(output, single_logits=weighted(output.logits))
 
     decoder: Any = decode
     return replace(sam, decode=decoder), 3
@@ -130,13 +130,13 @@ class _Reference:
     """What the decoder is asked for the reference, and what it should answer."""
 
     def __init__(
-        self, sam: Sam, decode: Any, picture: npt.NDArray[np.uint8], label_map: LabelMap, recipe: Recipe
+        self, sam: Sam, decode: Any, picture: npt.NDArray[np.uint8], label_map: LabelMap, config: PersamConfig
     ) -> None:
         features = sam.encode(picture)
         masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
         ignored = torch.from_numpy(label_map == IGNORE_ID)
-        targets = personalise(decode, features, masks, ignored, recipe)
-        self.asked = features, prompts_for(features, targets, recipe)
+        targets = personalise(decode, features, masks, ignored, config)
+        self.asked = features, initial_prompts(features, targets, config)
         self._coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(sam.device).flatten(1)
 
     def loss(self, logits: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from demo_scene import DemoScene
 from PIL import Image
 
 from persam_video.cli.common import Parser, add_model_options, load_model, run
-from persam_video.cli.davis import add_dataset_options, open_chosen
+from persam_video.cli.davis import add_dataset_options, dataset_of
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.metrics import contour_accuracy, region_similarity
 from persam_video.evaluation.environment import settings_of
@@ -45,7 +45,7 @@ from persam_video.files.atomic import write_atomic
 from persam_video.frame import FrameResult, LabelMap, ids_in
 from persam_video.methods.appearance.method import AppearanceMethod
 from persam_video.methods.appearance.settings import Settings
-from persam_video.outputs.overlay import draw_overlay
+from persam_video.outputs.draw import draw_overlay
 from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -60,16 +60,16 @@ VARIANTS: dict[str, Variant] = {
     "persam-f": "persam-f",
     "persam": "persam",
     "no colours": Settings(colour_weight=0),
-    "nothing learned later": Settings(rate=0),
-    "no word of the flow": Settings(motion_weight=0),
-    "full word of the flow": Settings(motion_weight=1),
-    "levels of the past only": Settings(now_share=0),
-    "levels of this frame only": Settings(now_share=1),
+    "no updates": Settings(update_rate=0),
+    "no motion log-odds": Settings(motion_weight=0),
+    "full motion weight": Settings(motion_weight=1),
+    "previous statistics only": Settings(current_frame_share=0),
+    "current statistics only": Settings(current_frame_share=1),
     "two decodes": Settings(decodes=2),
-    "no errors learned": Settings(error_landmarks=0),
-    "no SAM, but for its scores": Settings(most_sam=0),
-    "not seen elsewhere": Settings(elsewhere_times=1e9),
-    "no limit of reach": Settings(out_of_reach=3),
+    "no residual model": Settings(error_landmarks=0),
+    "no SAM logits": Settings(max_sam_log_odds=0),
+    "no elsewhere test": Settings(elsewhere_ratio=1e9),
+    "no search region": Settings(max_log_odds_out_of_reach=3),
     "half the landmarks": Settings(landmarks=256),
     "half the bandwidth": Settings(bandwidth=0.25),
     "twice the bandwidth": Settings(bandwidth=1),
@@ -80,8 +80,8 @@ VARIANTS: dict[str, Variant] = {
     "twice the error noise": Settings(error_noise=6),
     "half the error colour scale": Settings(error_colour_scale=0.075),
     "twice the error colour scale": Settings(error_colour_scale=0.3),
-    "half the error doubt scale": Settings(error_doubt_scale=1.5),
-    "twice the error doubt scale": Settings(error_doubt_scale=6),
+    "half the error log-odds scale": Settings(error_log_odds_scale=1.5),
+    "twice the error log-odds scale": Settings(error_log_odds_scale=6),
 }
 _AGAIN_WITHIN = 5
 _FOUND_AGAIN = 0.5
@@ -176,13 +176,14 @@ class Clip:
     def track(self, variant: Variant, first: LabelMap | None = None) -> tuple[list[FrameResult], float]:
         """What is found in all frames, and the seconds a frame and object that it took, without encoding."""
         method: str | Callable[[Sam], Any] = variant if isinstance(variant, str) else partial(_appearance, variant)
-        given = self.truth[0] if first is None else first
-        tracker = Tracker(self.sam, self.pictures[0], given, method=method, features=self.features[0])
+        tracker = Tracker(self.sam, method=method)
+        first_mask = self.truth[0] if first is None else first
+        first_result = tracker.step(self.pictures[0], label_map=first_mask, features=self.features[0])
         started = time.perf_counter()
         frames = list(zip(self.pictures, self.features, strict=True))[1:]
         found = [tracker.step(picture, features=features) for picture, features in frames]
         seconds = (time.perf_counter() - started) / max(1, len(frames) * len(tracker.object_ids))
-        return [tracker.first_result, *found], seconds
+        return [first_result, *found], seconds
 
     def score_error(self, found: Sequence[FrameResult]) -> float:
         """The mean distance of the scores from J, of the masks that are not empty, without the first frame."""
@@ -214,14 +215,14 @@ def _appearance(settings: Settings, sam: Sam) -> AppearanceMethod:
 
 
 def _load(sam: Sam, sequence: DavisSequence) -> Clip:
-    pictures = [np.array(Image.open(path).convert("RGB")) for path in sequence.pictures]
+    pictures = [np.array(Image.open(path).convert("RGB")) for path in sequence.images]
     truth = [sequence.read_annotation(number) for number in range(len(pictures))]
     return Clip(sam, sequence.name, pictures, [np.where(each == 255, 0, each).astype(np.uint8) for each in truth])
 
 
 def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for sequence in open_chosen(options).sequences:
+    for sequence in dataset_of(options).sequences:
         clip = _load(sam, sequence)
         for name in options.variants:
             found, seconds = clip.track(VARIANTS[name])
@@ -242,7 +243,7 @@ def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
 
 def _spread(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for sequence in open_chosen(options).sequences:
+    for sequence in dataset_of(options).sequences:
         clip = _load(sam, sequence)
         noisy = Clip(sam, clip.name, [_as_jpeg(each) for each in clip.pictures], clip.truth)
         runs = {

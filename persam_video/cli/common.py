@@ -1,4 +1,4 @@
-"""What the commands have in common: one line for an error, exit codes, warnings, and how a time is written."""
+"""Shared parts of the commands: options, exit codes, and errors and warnings of one line each."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class Parser(argparse.ArgumentParser):
 def add_model_options(
     parser: argparse.ArgumentParser, methods: Mapping[str, str] = METHODS, default: str = DEFAULT_METHOD
 ) -> None:
-    """Which method and model, with which weights, on what."""
-    what = "; ".join(f"{name}: {text}" for name, text in methods.items())
-    parser.add_argument("--method", choices=tuple(methods), default=default, help=f"{what}; default: %(default)s")
+    """Add the options for method, model, weights and device."""
+    described = "; ".join(f"{name}: {text}" for name, text in methods.items())
+    parser.add_argument("--method", choices=tuple(methods), default=default, help=f"{described}; default: {default}")
     parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the encoder")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the image encoder")
     parser.add_argument(
         "--size",
         type=int,
         choices=SIZES,
         default=SIZES[-1],
-        help="the longer side of frames as the encoder sees them: less is faster and coarser; default: %(default)s",
+        help="longer side of encoded frames in pixels: less is faster and coarser; default: %(default)s",
     )
     parser.add_argument(
         "--exact-padding",
@@ -56,37 +56,39 @@ def add_model_options(
         help="encode frames padded to a square, as SAM itself does: twice the work at 16:9",
     )
     parser.add_argument(
-        "--compile", action="store_true", help="torch.compile the encoder: a slow first frame; slower on a CPU"
+        "--compile",
+        action="store_true",
+        help="torch.compile the image encoder: the first frame takes up to minutes; slower on a CPU",
     )
     parser.add_argument(
         "--no-graphs",
         dest="graphs",
         action="store_false",
-        help="on CUDA, start each of a frame's many kernels by itself, not all at once as recorded (CUDA graphs)",
+        help="on CUDA, launch the kernels of a frame one by one, not as CUDA graphs",
     )
     parser.set_defaults(batch=None)
 
 
 def add_batch_option(parser: argparse.ArgumentParser) -> None:
-    """What `load_model` needs to know besides where whole videos are tracked."""
-    what = "encode N frames at once; default: 4 on CUDA, elsewhere 1"
-    parser.add_argument("--batch", metavar="N", type=positive, help=what)
+    """Add the option of commands that track videos; images are encoded one by one."""
+    description = "encode N frames at once; default: 4 on CUDA, elsewhere 1"
+    parser.add_argument("--batch", metavar="N", type=positive, help=description)
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
-    """The model options among a command's options."""
+    """Model options among a command's options."""
     return ModelOptions(**{each.name: getattr(options, each.name) for each in fields(ModelOptions)})
 
 
 def load_model(options: argparse.Namespace) -> Sam:
-    """Load the model of a command's options."""
-    from persam_video.sam.models import load_sam  # late: torch takes seconds
+    """Model of a command's options, with its weights."""
+    from persam_video.sam.models import load_sam  # late: importing torch takes seconds
 
     return load_sam(model_options(options), progress=not options.quiet)
 
 
 def positive(text: str) -> int:
-    """A number from 1 up."""
+    """Option value of 1 or more."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
@@ -94,27 +96,31 @@ def positive(text: str) -> int:
 
 
 class _LineHandler(logging.Handler):
-    """Log records of the library as lines on stderr, above a progress bar."""
+    """Prints log records as lines on stderr, above a progress bar; the same line only once."""
 
     def __init__(self, program: str) -> None:
         super().__init__()
         self._program = program
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"{self._program}: {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        line = f"{self._program}: {record.levelname.lower()}: {record.getMessage()}"
+        if line not in self._printed:  # the mask of a later frame is read twice, and may be warned of each time
+            self._printed.add(line)
+            tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager
 def _lines_on_stderr(program: str) -> Generator[None, None, None]:
-    """Show what the library logs, and Python's own warnings, as lines that begin with the program's name."""
+    """Print log records of the library, and Python's warnings, as lines that begin with the program's name."""
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
         tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
 
     logger, handler = logging.getLogger("persam_video"), _LineHandler(program)
-    propagated = logger.propagate
+    propagate = logger.propagate
     logger.addHandler(handler)
-    logger.propagate = False  # each line once, whatever the root logger does
+    logger.propagate = False  # else the root logger may print each line again
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -123,11 +129,11 @@ def _lines_on_stderr(program: str) -> Generator[None, None, None]:
             yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = propagated
+        logger.propagate = propagate
 
 
 def run(program: str, main: Callable[[], int]) -> int:
-    """Run a command's main part; an exception of this package becomes one line on stderr and an exit code."""
+    """Exit code of a command's main part; exceptions of this package are printed as one line on stderr."""
     keep_freed_memory()
     collect_garbage_rarely()
     with name_options(), _lines_on_stderr(program):
@@ -142,7 +148,7 @@ def run(program: str, main: Callable[[], int]) -> int:
 
 
 def frame_or_seconds(text: str) -> int | float:
-    """``120`` is a frame's number (int); ``4.5s`` and ``1:30`` are times in seconds (float)."""
+    """Option value as a frame number, int (``120``), or a time in seconds, float (``4.5s``, ``1:30``)."""
     try:
         if ":" in text:
             seconds = 0.0

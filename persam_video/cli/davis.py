@@ -44,8 +44,11 @@ PROGRAM = "persam-davis"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0, 1 if a sequence could not be tracked, 2 for input that cannot be used,
-    130 after Ctrl-C."""
+    """Run the command.
+
+    Returns:
+        the exit code: 0, 1 if a sequence could not be tracked, 2 for invalid input, 130 after Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
     return run(PROGRAM, lambda: int(options.command(options)))
 
@@ -59,12 +62,14 @@ def _parser() -> Parser:
         "run",
         help="track every sequence, then score",
         description="Track every sequence of a dataset from its first annotation, then score the masks. "
-        "What is done already, with the same settings, is not done again.",
+        "Sequences whose masks exist already, of the same settings, are not tracked again.",
     )
     tracking.set_defaults(command=_run)
     add_dataset_options(tracking)
-    tracking.add_argument("--out", metavar="DIR", type=Path, required=True, help="where masks, tables and run.json go")
-    tracking.add_argument("--overwrite", action="store_true", help="replace masks of which run.json knows nothing")
+    tracking.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="write masks, tables and run.json here"
+    )
+    tracking.add_argument("--overwrite", action="store_true", help="replace masks that are not in run.json")
     add_model_options(tracking)
     add_batch_option(tracking)
     _add_scoring_options(tracking)
@@ -76,40 +81,45 @@ def _parser() -> Parser:
     )
     scoring.set_defaults(command=_eval)
     add_dataset_options(scoring)
-    scoring.add_argument("--results", metavar="DIR", type=Path, required=True, help="the masks")
-    scoring.add_argument("--out", metavar="DIR", type=Path, help="where the tables go; default: the results' folder")
+    scoring.add_argument("--results", metavar="DIR", type=Path, required=True, help="folder of the masks")
+    scoring.add_argument("--out", metavar="DIR", type=Path, help="write the tables here; default: the results' folder")
     _add_scoring_options(scoring)
     return parser
 
 
 def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Which dataset, and what of it."""
+    """Add the options that select a dataset and its sequences."""
     parser.add_argument("--davis", metavar="ROOT", required=required, help="the folder with JPEGImages and Annotations")
     parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
     parser.add_argument("--split", default=DEFAULT_SPLIT, help="the list ImageSets/YEAR/SPLIT.txt; default: val")
     parser.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
-    parser.add_argument("--sequences", metavar="NAME", nargs="+", help="only these, in the list or not")
+    parser.add_argument("--sequences", metavar="NAME", nargs="+", help="only these, even if not in the split")
 
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", type=Path, help="all figures in full precision, of every frame")
-    parser.add_argument("--report", metavar="FILE.html", type=Path, help="a page with tables, plots and pictures")
+    """Add the options for scores and how they are reported."""
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all scores in full precision, of every frame")
+    parser.add_argument(
+        "--report", metavar="FILE.html", type=Path, help="write an HTML report with tables, plots and images"
+    )
     parser.add_argument(
         "--ignore-void",
         action="store_true",
-        help="leave void pixels (255) out; as in the official code they are background otherwise",
+        help="leave void pixels (255) out; otherwise they are background, as in the official code",
     )
-    parser.add_argument("--threads", metavar="N", type=positive, help="to score with; default: one a core, at most 4")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, help="threads for scoring; default: one per core, at most 4"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
 def _eval(options: argparse.Namespace) -> int:
-    _check_files(options)
-    dataset = open_chosen(options)
+    _check_outputs(options)
+    dataset = dataset_of(options)
     folder = options.out or options.results
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
-    if dataset.owns(folder):
+    if dataset.is_dataset_folder(folder):
         raise OutputError(f"{folder}: is the dataset's own folder; name another one for the tables by --out")
     scores = evaluate(
         dataset.sequences,
@@ -118,15 +128,15 @@ def _eval(options: argparse.Namespace) -> int:
         threads=options.threads,
         progress=not options.quiet,
     )
-    _write(dataset, dataset.sequences, scores, options.results, options, folder=folder)
+    _write_scores(dataset, dataset.sequences, scores, options.results, options, folder=folder)
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
     from persam_video.evaluation.dataset_run import DatasetRun, check_folder
 
-    _check_files(options)
-    dataset = open_chosen(options)
+    _check_outputs(options)
+    dataset = dataset_of(options)
     check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
     _check_first_annotations(dataset)
     sam = load_model(options)
@@ -139,29 +149,29 @@ def _run(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     runs: list[SequenceRun] = []
-    faults: list[str] = []
+    errors: list[str] = []
     try:
         with tqdm(total=len(dataset.sequences), desc="sequences", unit="sequence", disable=options.quiet) as bar:
             for each in sequences:
                 runs.append(each)
                 bar.update()
-                if each.fault is not None:
-                    faults.append(f"{each.name}: {each.fault}")
+                if each.error is not None:
+                    errors.append(f"{each.name}: {each.error}")
                 elif not options.quiet:
-                    tqdm.write(_line(each))
-        _score_run(dataset, [each for each in runs if each.fault is None], options, faults)
+                    tqdm.write(_summary(each))
+        _score_run(dataset, [each for each in runs if each.error is None], options, errors)
     except KeyboardInterrupt:
-        done = pluralize(len(runs) - len(faults), "sequence")
-        print(f"{PROGRAM}: interrupted; {done} done, the same command goes on from there", file=sys.stderr)
+        done = pluralize(len(runs) - len(errors), "sequence")
+        print(f"{PROGRAM}: interrupted; {done} done, the same command resumes there", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
-        for fault in faults:
-            print(f"{PROGRAM}: error: {fault}", file=sys.stderr)
-    return EXIT_DAMAGED if faults else 0
+        for error in errors:
+            print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+    return EXIT_DAMAGED if errors else 0
 
 
 def _check_first_annotations(dataset: DavisDataset) -> None:
-    """If none can be used, the dataset is not what it is taken for; a single one is told of at the end."""
+    """Raise the first InputError if no first annotation can be read; single ones are reported after tracking."""
     errors = []
     for sequence in dataset.sequences:
         try:
@@ -172,8 +182,8 @@ def _check_first_annotations(dataset: DavisDataset) -> None:
         raise errors[0]
 
 
-def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse.Namespace, faults: list[str]) -> None:
-    """Score the sequences that were tracked, if they are annotated; what is wrong with one is added to the faults."""
+def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse.Namespace, errors: list[str]) -> None:
+    """Score the sequences that were tracked and are annotated; errors of single ones are appended to `errors`."""
     from persam_video.evaluation.dataset_run import frames_per_second
 
     if runs and not options.quiet:
@@ -183,27 +193,28 @@ def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse
     scored: list[DavisSequence] = []
     scores: list[SequenceScores] = []
     for sequence in (each for each in dataset.sequences if each.name in rates):
-        if why := sequence.why_not_scored():
+        if reason := sequence.why_not_scored():
             if not options.quiet:
-                print(f"{sequence.name} is not scored: {why}")
+                print(f"{sequence.name} is not scored: {reason}")
             continue
         try:
             scores += evaluate([sequence], options.out, ignore_void=options.ignore_void, threads=options.threads)
             scored.append(sequence)
         except InputError as error:
-            faults.append(f"{sequence.name}: {error}")
+            errors.append(f"{sequence.name}: {error}")
     if scores:
         rates = {sequence.name: rates[sequence.name] for sequence in scored}
-        _write(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
+        _write_scores(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
 
 
-def _check_files(options: argparse.Namespace) -> None:
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise OutputError if a file of the options cannot be written."""
     for path in filter(None, (options.json, options.report)):
         check_writable(path)
 
 
-def open_chosen(options: argparse.Namespace) -> DavisDataset:
-    """The dataset that `add_dataset_options` asks for."""
+def dataset_of(options: argparse.Namespace) -> DavisDataset:
+    """Dataset of the options that `add_dataset_options` adds."""
     return open_dataset(
         options.davis,
         year=options.year,
@@ -213,17 +224,18 @@ def open_chosen(options: argparse.Namespace) -> DavisDataset:
     )
 
 
-def _line(each: SequenceRun) -> str:
-    if each.is_old:
+def _summary(each: SequenceRun) -> str:
+    """One line about a tracked sequence."""
+    if each.skipped:
         return f"{each.name}: done before"
-    apart = ", ".join(
+    stages = ", ".join(
         f"{stage} {1000 * each.seconds[stage] / each.frames:.0f} ms a frame" for stage in ("read", "write")
     )
-    what = f"{pluralize(each.frames, 'frame')}, {pluralize(each.objects, 'object')}"
-    return f"{each.name}: {what}, {each.frames_per_second:.2f} frames/s; {apart}"
+    counts = f"{pluralize(each.frames, 'frame')}, {pluralize(each.objects, 'object')}"
+    return f"{each.name}: {counts}, {each.frames_per_second:.2f} frames/s; {stages}"
 
 
-def _write(
+def _write_scores(
     dataset: DavisDataset,
     sequences: Sequence[DavisSequence],
     scores: Sequence[SequenceScores],
@@ -233,15 +245,15 @@ def _write(
     folder: Path,
     rates: dict[str, float] | None = None,
 ) -> None:
-    """The tables, to the screen and to files, and the card."""
+    """Write the tables and the optional JSON file and HTML report, and print the scores."""
     from persam_video.evaluation.davis.report import write_report
 
     written = list(write_csv(scores, folder, dataset.split))
     if options.json is not None:
-        figures: dict[str, Any] = as_json(scores)
+        content: dict[str, Any] = as_json(scores)
         for name, rate in (rates or {}).items():
-            figures["sequences"][name]["frames_per_second"] = rate
-        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
+            content["sequences"][name]["frames_per_second"] = rate
+        write_atomic(options.json, json.dumps(content, indent=1) + "\n")
         written.append(options.json)
     if options.report is not None:
         title = f"DAVIS-{dataset.year} {dataset.split}"

@@ -1,4 +1,4 @@
-"""``persam-segment``: find in any pictures what is given in one; score a dataset in PerSeg's layout."""
+"""``persam-segment``: find the objects of reference images in others; score a dataset in PerSeg's layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from persam_video import __version__
 from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run
 from persam_video.errors import InputError, OutputError
-from persam_video.messages import one_line, pluralize
+from persam_video.messages import pluralize
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
 
 if TYPE_CHECKING:
@@ -30,37 +30,36 @@ PROGRAM = "persam-segment"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0, 1 if a picture is torn, 2 for input that cannot be used, 130 after
-    Ctrl-C."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if any(word.partition("=")[0] == "--dreambooth" for word in given):
-        options = _dreambooth_parser().parse_args(given)
+    """The command. Returns the exit code: 0; 1 if an image is damaged; 2 for invalid input; 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if any(word.partition("=")[0] == "--dreambooth" for word in arguments):
+        options = _dreambooth_parser().parse_args(arguments)
         return run(PROGRAM, lambda: _dreambooth(options))
-    if given[:1] == ["eval"]:
-        options = _eval_parser().parse_args(given[1:])
+    if arguments[:1] == ["eval"]:
+        options = _eval_parser().parse_args(arguments[1:])
         return run(PROGRAM, lambda: _evaluate(options))
-    options = _parser().parse_args(given)
+    options = _parser().parse_args(arguments)
     return run(PROGRAM, lambda: _segment(options))
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} --reference PICTURE --mask FILE PICTURE [PICTURE ...] --out DIR [options]\n"
+        usage=f"{PROGRAM} --reference IMAGE --mask FILE IMAGE [IMAGE ...] --out DIR [options]\n"
         f"       {PROGRAM} eval --root DIR [options]\n"
         f"       {PROGRAM} --dreambooth DIR --mask FILE --out DIR [options]",
-        description="Find in any pictures what is given in one by its mask.",
-        epilog=f"{PROGRAM} eval --help tells how to score a dataset in PerSeg's layout, {PROGRAM} --dreambooth --help "
-        "how to get the foregrounds of a subject's photos.",
+        description="Find the objects of reference images in other images.",
+        epilog=f"See {PROGRAM} eval --help for scores of a dataset in PerSeg's layout, {PROGRAM} --dreambooth --help "
+        "for masks of DreamBooth's training images.",
     )
-    parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="a picture, or a folder of them")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file, or folder of them")
     parser.add_argument(
         "--reference",
-        metavar="PICTURE",
+        metavar="IMAGE",
         action="append",
         type=Path,
         required=True,
-        help="shows what is meant; may be given several times, for several pictures of the same objects",
+        help="reference image; may be given several times, for several images of the same objects",
     )
     parser.add_argument(
         "--mask",
@@ -68,10 +67,10 @@ def _parser() -> Parser:
         action="append",
         type=Path,
         required=True,
-        help="of the reference, one for each: a palette or grey PNG whose pixel values are object ids, or 0 and 255",
+        help="mask of each reference: a palette or grey PNG whose pixel values are object ids, or 0 and 255",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="DIR/masks/<name>.png and DIR/overlays/<name>.jpg"
+        "--out", metavar="DIR", type=Path, required=True, help="write DIR/masks/<name>.png and DIR/overlays/<name>.jpg"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     _add_options(parser)
@@ -93,13 +92,13 @@ def _eval_parser() -> Parser:
 def _dreambooth_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} --dreambooth DIR --mask FILE [--reference PICTURE] --out DIR [options]",
-        description="From a folder of a subject's photos and the mask of one, the masks of all: 255 on the subject.",
+        usage=f"{PROGRAM} --dreambooth DIR --mask FILE [--reference IMAGE] --out DIR [options]",
+        description="Write the mask of a subject, 255 on the subject, for each image of a folder.",
     )
-    parser.add_argument("--dreambooth", metavar="DIR", type=Path, required=True, help="the photos")
-    parser.add_argument("--mask", metavar="FILE", type=Path, required=True, help="the mask of one photo")
-    parser.add_argument("--reference", metavar="PICTURE", type=Path, help="which one; default: the first of the folder")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="DIR/<photo>.png")
+    parser.add_argument("--dreambooth", metavar="DIR", type=Path, required=True, help="folder of the subject's images")
+    parser.add_argument("--mask", metavar="FILE", type=Path, required=True, help="mask of the reference image")
+    parser.add_argument("--reference", metavar="IMAGE", type=Path, help="default: the first image of the folder")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="write DIR/<name>.png")
     parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
     _add_options(parser)
     return parser
@@ -107,47 +106,47 @@ def _dreambooth_parser() -> Parser:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser, IMAGE_METHODS, DEFAULT_IMAGE_METHOD)
-    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
 
 
 def _segment(options: argparse.Namespace) -> int:
-    # Imported late: torch takes seconds, and what is wrong with the pictures or the masks can be said before that.
+    # Imports are late: torch takes seconds, and invalid images or masks are reported before that.
     import PIL.Image
 
-    from persam_video.files.atomic import write_atomic
-    from persam_video.frame import Frame
+    from persam_video.files.atomic import check_writable, write_atomic
+    from persam_video.outputs.draw import draw_overlay
     from persam_video.outputs.mask_writer import MaskWriter
-    from persam_video.outputs.overlay import draw_overlay
 
     if len(options.reference) != len(options.mask):
         raise InputError(
             f"{pluralize(len(options.reference), 'reference')} and {pluralize(len(options.mask), 'mask')} were given; "
             "give one mask for each reference"
         )
-    paths = _pictures(options.pictures)
-    references = [_reference(*pair) for pair in zip(options.reference, options.mask, strict=True)]
+    paths = _image_paths(options.images)
+    references = [_read_pair(*pair) for pair in zip(options.reference, options.mask, strict=True)]
     overlays = options.out / "overlays"
     inputs = [*paths, *options.reference, *options.mask]
-    _check_overlays(overlays, [path.stem for path in paths], overwrite=options.overwrite)
+    for path in paths:
+        check_writable(overlays / f"{path.stem}.jpg", overwrite=options.overwrite)
     for folder in (overlays, options.out / "masks"):
         _refuse_inputs(folder, inputs)
     masks = MaskWriter(options.out / "masks", overwrite=options.overwrite)
-    seen = 0
+    found = 0
 
     def segment(segmenter: Segmenter, path: Path, image: Image) -> None:
-        nonlocal seen
-        result = segmenter.segment(Frame(index=0, image=image, name=path.stem))
-        drawn = io.BytesIO()
+        nonlocal found
+        result = segmenter.segment(image)
         overlay = draw_overlay(image, result.label_map, object_ids=result.object_ids)
-        PIL.Image.fromarray(overlay).save(drawn, "JPEG", quality=90)
+        jpeg = io.BytesIO()
+        PIL.Image.fromarray(overlay).save(jpeg, "JPEG", quality=90)
         masks.write(path.stem, result.label_map)
-        write_atomic(overlays / f"{path.stem}.jpg", drawn.getvalue())
-        seen += any(result.visible.values())
+        write_atomic(overlays / f"{path.stem}.jpg", jpeg.getvalue())
+        found += any(result.visible.values())
 
     code = _for_each(paths, references, segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"{pluralize(masks.count, 'picture')}, something found in {seen} -> {masks.folder}, {overlays}")
+        print(f"{pluralize(masks.count, 'image')}, objects found in {found} -> {masks.folder}, {overlays}")
     return code
 
 
@@ -156,64 +155,64 @@ def _dreambooth(options: argparse.Namespace) -> int:
 
     from persam_video.outputs.mask_writer import MaskWriter
 
-    paths = _pictures([options.dreambooth])
+    paths = _image_paths([options.dreambooth])
     reference = options.reference or paths[0]
-    picture, label_map = _reference(reference, options.mask)
+    reference_image, label_map = _read_pair(reference, options.mask)
     foreground = np.where((label_map > 0) & (label_map < 255), 1, label_map).astype(np.uint8)
     _refuse_inputs(options.out, [*paths, reference, options.mask])
     masks = MaskWriter(options.out, overwrite=options.overwrite)
 
     def segment(segmenter: Segmenter, path: Path, image: Image) -> None:
-        is_given = path.resolve() == reference.resolve()
-        mask = foreground if is_given else segmenter.segment(image).label_map
+        is_reference = path.resolve() == reference.resolve()
+        mask = foreground if is_reference else segmenter.segment(image).label_map
         masks.write(path.stem, np.where(mask == 1, 255, 0).astype(np.uint8))
 
-    code = _for_each(paths, [(picture, foreground)], segment, options, masks)
+    code = _for_each(paths, [(reference_image, foreground)], segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"masks of {pluralize(masks.count, 'photo')} -> {options.out}")
+        print(f"masks of {pluralize(masks.count, 'image')} -> {options.out}")
     return code
 
 
 def _for_each(
     paths: Sequence[Path],
     references: Sequence[tuple[Image, LabelMap]],
-    work: Callable[[Segmenter, Path, Image], None],
+    segment: Callable[[Segmenter, Path, Image], None],
     options: argparse.Namespace,
     masks: MaskWriter,
 ) -> int:
-    """Personalise, then work on one picture after another. Those that turn out to be torn are left out, with a warning.
+    """Personalise the objects of the references, then segment image after image; damaged ones are skipped.
 
     Returns:
-        the exit code: 0, 1 if a picture was left out, 130 after Ctrl-C; what was done until then stays.
+        exit code: 0, 1 if an image was skipped, 130 after Ctrl-C; the outputs so far are kept.
     """
-    torn = 0
+    skipped = 0
     try:
-        sam = load_model(options)
+        from persam_video.files.images import read_image
         from persam_video.segmenter import Segmenter
 
-        segmenter = Segmenter(sam, references, method=options.method)
-        for path in tqdm(paths, "pictures", unit="picture", disable=options.quiet):
+        segmenter = Segmenter(load_model(options), references, method=options.method)
+        for path in tqdm(paths, "images", unit="image", disable=options.quiet):
             try:
-                image = _read(path)
+                image = read_image(path)
             except InputError as error:
-                tqdm.write(f"{PROGRAM}: warning: {error}; it is left out", file=sys.stderr)
-                torn += 1
+                tqdm.write(f"{PROGRAM}: warning: {error}; skipped", file=sys.stderr)
+                skipped += 1
                 continue
-            work(segmenter, path, image)
+            segment(segmenter, path, image)
     except KeyboardInterrupt:
-        done = f"what was found in {pluralize(masks.count, 'picture')} is in {options.out}"
-        print(f"{PROGRAM}: interrupted; {done if masks.count else 'nothing was written'}", file=sys.stderr)
+        written = f"the results of {pluralize(masks.count, 'image')} are in {options.out}"
+        print(f"{PROGRAM}: interrupted; {written if masks.count else 'nothing was written'}", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
         masks.close()
-    return EXIT_DAMAGED if torn else 0
+    return EXIT_DAMAGED if skipped else 0
 
 
 def _refuse_inputs(folder: Path, inputs: Sequence[Path]) -> None:
-    """Nothing is written where an input lies."""
+    """Raise `OutputError` where outputs could replace an input."""
     for path in inputs:
         if path.resolve().parent == folder.resolve():
-            raise OutputError(f"{folder}: holds {path}, an input; name another place for the output")
+            raise OutputError(f"{folder}: holds the input {path}; give another folder for the output")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -231,13 +230,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     learned = 2 if options.method == "persam-f" else 0
     print(table(scores, options.method, learned))
     if options.json is not None:
-        figures: dict[str, Any] = {
+        record: dict[str, Any] = {
             "method": options.method,
             "model": options.model,
             "learned": learned,
             "objects": {name: asdict(each) for name, each in scores.items()},
         }
-        write_atomic(options.json, json.dumps(figures, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(record, indent=1) + "\n")
     return 0
 
 
@@ -245,71 +244,44 @@ def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
     from persam_video.evaluation.perseg import score
     from persam_video.segmenter import Segmenter
 
-    pairs = [_reference(*pair) for pair in zip(perseg_object.pictures, perseg_object.annotations, strict=True)]
+    pairs = [_read_pair(*pair) for pair in zip(perseg_object.images, perseg_object.annotations, strict=True)]
     segmenter = Segmenter(sam, pairs[:1], method=method)
-    found = [segmenter.segment(picture).label_map > 0 for picture, _ in pairs[1:]]
-    return score(found, [truth > 0 for _, truth in pairs[1:]])
+    masks = [segmenter.segment(image).label_map > 0 for image, _ in pairs[1:]]
+    return score(masks, [truth > 0 for _, truth in pairs[1:]])
 
 
-def _pictures(given: Sequence[Path]) -> list[Path]:
-    """All pictures of files and folders, whose names must differ, as their masks' do."""
-    from persam_video.files.images import image_files
+def _image_paths(files_and_folders: Sequence[Path]) -> list[Path]:
+    """All image files of files and folders.
+
+    Raises:
+        InputError: a path is not an image file, a folder holds none, or two would have masks of the same name.
+    """
+    from persam_video.files.images import check_image, image_files
 
     paths: list[Path] = []
-    for path in given:
+    for path in files_and_folders:
         if path.is_dir():
             inside = image_files(path.iterdir())
             if not inside:
-                raise InputError(f"{path}: holds no picture; give pictures, or folders of them")
+                raise InputError(f"{path}: holds no image; give images, or folders of them")
             paths += inside
         else:
             paths.append(path)
     of_stem: dict[str, Path] = {}
     for path in paths:
-        _check_picture(path)
+        check_image(path)
         if (other := of_stem.setdefault(path.stem, path)) is not path:
             raise InputError(f"{other} and {path} would have masks of the same name; rename one")
     return paths
 
 
-def _check_picture(path: Path) -> None:
-    """Tell what is no picture before anything is done; that one is torn shows only when it is read."""
-    import PIL.Image
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a picture, or a folder of them")
-    try:
-        with PIL.Image.open(path):
-            pass
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a picture ({one_line(error)}); give a JPEG, PNG or the like"
-        ) from None
-
-
-def _read(path: Path) -> Image:
+def _read_pair(image_file: Path, mask_file: Path) -> tuple[Image, LabelMap]:
+    """An image and its label map."""
     from persam_video.files.images import read_image
-
-    try:
-        return read_image(path)
-    except Exception as error:  # damaged pictures make their decoders raise all sorts of things
-        raise InputError(f"{path}: cannot be read ({one_line(error)}); give a whole picture") from error
-
-
-def _reference(picture: Path, mask: Path) -> tuple[Image, LabelMap]:
     from persam_video.inputs.first_mask import load_first_masks
 
-    _check_picture(picture)
-    image = _read(picture)
-    return image, load_first_masks([mask], width=image.shape[1], height=image.shape[0])
-
-
-def _check_overlays(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; overlays are written to a folder")
-    there = next((name for name in names if (folder / f"{name}.jpg").exists()), None)
-    if there is not None and not overwrite:
-        raise OutputError(f"{folder / there}.jpg exists already; give --overwrite to replace it")
+    image = read_image(image_file)
+    return image, load_first_masks([mask_file], width=image.shape[1], height=image.shape[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What masks were made with: enough to tell one result from another."""
+"""Settings, code and environment that masks are made with, as recorded in ``run.json``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
 _LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
-# What no pixel of a mask depends on.
-_WITHOUT_INFLUENCE = ("cli", "evaluation", "outputs", "__init__.py", "messages.py")
+# Parts of the package that no pixel of a mask depends on.
+_IRRELEVANT_SOURCES = ("cli", "evaluation", "outputs", "__init__.py", "messages.py")
 
 
 def settings_of(sam: Sam, method: str) -> dict[str, Any]:
-    """What decides a mask: the same settings give the same masks, but for rounding.
+    """Settings that determine the masks: equal settings give equal masks, up to rounding.
 
-    ``code_sha256`` is of the package's sources that matter, as a version number says nothing while they are worked on.
+    ``code_sha256`` is the hash of the package's sources that masks depend on, as these change between versions too.
     """
     return {
         "method": method,
@@ -39,7 +39,7 @@ def settings_of(sam: Sam, method: str) -> dict[str, Any]:
 
 
 def environment_of(sam: Sam) -> dict[str, Any]:
-    """Where it was computed, and by which versions of the libraries."""
+    """Device and library versions that masks are computed with."""
     return {
         "device": {
             "type": sam.device.type,
@@ -51,21 +51,21 @@ def environment_of(sam: Sam) -> dict[str, Any]:
 
 
 def files_sha256(paths: list[Path]) -> str:
-    """One SHA-256 for several files, in this order."""
+    """SHA-256 of several files in this order, in hexadecimal."""
     return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
 def _code_sha256() -> str:
     package = Path(__file__).parents[1]
     sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
-    return files_sha256([package / path for path in sources if path.parts[0] not in _WITHOUT_INFLUENCE])
+    return files_sha256([package / path for path in sources if path.parts[0] not in _IRRELEVANT_SOURCES])
 
 
 def processor_name() -> str:
-    """The processor's model, and how many cores there are."""
+    """Model of the processor and its number of cores."""
     try:
         with Path("/proc/cpuinfo").open() as lines:
-            named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+            name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
-        named = platform.processor()
-    return f"{named or platform.machine()}, {os.cpu_count()} cores"
+        name = platform.processor()
+    return f"{name or platform.machine()}, {os.cpu_count()} cores"

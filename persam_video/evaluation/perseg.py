@@ -1,6 +1,6 @@
-"""Datasets in PerSeg's layout, and their scores: mIoU, and bIoU on the boundaries.
+"""Datasets in PerSeg's folder layout, and their scores: mIoU and boundary IoU (PerSAM, Table 1).
 
-ROOT/Images/<object>/00.jpg …        the first picture of an object is the reference
+ROOT/Images/<object>/00.jpg …        the first image of an object is the reference
 ROOT/Annotations/<object>/00.png …
 """
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from persam_video.errors import InputError
 from persam_video.files.images import IMAGE_SUFFIXES, natural_key
+from persam_video.messages import pluralize
 
 Mask = npt.NDArray[np.bool_]
 
@@ -32,27 +33,28 @@ PAPER_ORDER = (
     "red_cartoon",
     "robot_toy",
 )
-"""The objects that Table 1 shows, in its order."""
+"""Objects of Table 1, in its order."""
 
-_BOUNDARY_SHARE = 0.02
+_BOUNDARY_WIDTH = 0.02
+"""Width of the boundary region, as a fraction of the image diagonal."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersegObject:
-    """One object: its pictures and their annotations, of which the first pair is the reference."""
+    """Image files and annotation files of one object; the first of each are the reference."""
 
     name: str
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     annotations: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one object.
+    """Scores of one object.
 
     Args:
-        iou: the intersection of all its pictures over their union, as in the authors' evaluation.
-        boundary_iou: the mean of its pictures (`boundary_iou`).
+        iou: intersection over union, each summed over all images, as in the authors' evaluation.
+        boundary_iou: mean of `boundary_iou` over the images.
     """
 
     iou: float
@@ -60,10 +62,10 @@ class Score:
 
 
 def open_perseg(root: Path) -> tuple[PersegObject, ...]:
-    """The objects of a dataset: those of Table 1 first, in its order, then the others by name.
+    """Objects of a dataset: those of Table 1 first, in its order, then the others by name.
 
     Raises:
-        InputError: it has not the layout, or an object has no picture beside its reference.
+        InputError: the dataset does not have the layout, or an object has no image besides its reference.
     """
     for kind in ("Images", "Annotations"):
         if not (root / kind).is_dir():
@@ -81,20 +83,21 @@ def _open_object(root: Path, name: str) -> PersegObject:
     annotations = sorted((root / "Annotations" / name).glob("*.png"), key=lambda path: natural_key(path.name))
     if len(annotations) < 2:
         raise InputError(
-            f"{root / 'Annotations' / name}: holds {len(annotations)} masks; it should hold the reference's and others"
+            f"{root / 'Annotations' / name}: holds {pluralize(len(annotations), 'mask')}; "
+            "it should hold the reference's and at least one other"
         )
     folder = root / "Images" / name
-    there = {path.stem: path for path in folder.iterdir()} if folder.is_dir() else {}
-    pictures = [there.get(path.stem) for path in annotations]
-    found = tuple(path for path in pictures if path is not None and path.suffix.lower() in IMAGE_SUFFIXES)
-    if len(found) < len(annotations):
-        missing = next(a for a, path in zip(annotations, pictures, strict=True) if path not in found)
-        raise InputError(f"{folder}: holds no picture {missing.stem}, of which there is the annotation {missing}")
-    return PersegObject(name, found, tuple(annotations))
+    by_stem = {path.stem: path for path in folder.iterdir()} if folder.is_dir() else {}
+    paths = [by_stem.get(path.stem) for path in annotations]
+    images = tuple(path for path in paths if path is not None and path.suffix.lower() in IMAGE_SUFFIXES)
+    if len(images) < len(annotations):
+        missing = next(a for a, path in zip(annotations, paths, strict=True) if path not in images)
+        raise InputError(f"{folder}: holds no image {missing.stem} for the annotation {missing}")
+    return PersegObject(name, images, tuple(annotations))
 
 
 def score(masks: Sequence[Mask], truths: Sequence[Mask]) -> Score:
-    """The score of one object from its masks and the true ones, bool, H×W each."""
+    """Scores of one object from its predicted and its true masks, bool, H×W each."""
     pairs = list(zip(masks, truths, strict=True))
     intersection = sum(int((a & b).sum()) for a, b in pairs)
     union = sum(int((a | b).sum()) for a, b in pairs)
@@ -102,9 +105,9 @@ def score(masks: Sequence[Mask], truths: Sequence[Mask]) -> Score:
 
 
 def boundary_iou(mask: Mask, truth: Mask) -> float:
-    """The IoU of the pixels of both masks that are near their boundaries (Cheng et al. 2021, "Boundary IoU").
+    """Boundary IoU of two masks, bool, H×W: 0 to 1; 1 if both are empty (Cheng et al. 2021, "Boundary IoU").
 
-    Near is within 2 % of the picture's diagonal; the picture's border counts as a boundary. 1 for two empty masks.
+    Only mask pixels within 2 % of the image diagonal of the mask's boundary count; the image border is a boundary.
     """
     a, b = _boundary(mask), _boundary(truth)
     union = int((a | b).sum())
@@ -112,8 +115,9 @@ def boundary_iou(mask: Mask, truth: Mask) -> float:
 
 
 def _boundary(mask: Mask) -> Mask:
+    """Pixels of a mask that are near its boundary, bool, H×W."""
     height, width = mask.shape
-    steps = max(1, round(_BOUNDARY_SHARE * float(np.hypot(height, width))))
+    steps = max(1, round(_BOUNDARY_WIDTH * float(np.hypot(height, width))))
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inside = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=steps)[1:-1, 1:-1]
     boundary: Mask = mask & (inside == 0)
@@ -121,10 +125,18 @@ def _boundary(mask: Mask) -> Mask:
 
 
 def table(scores: Mapping[str, Score], method: str, learned: int) -> str:
-    """Table 1's columns: mIoU, bIoU, learned numbers of an object, and every object's IoU, in percent."""
-    mean = [100 * statistics.fmean(getattr(each, name) for each in scores.values()) for name in ("iou", "boundary_iou")]
+    """Text table with Table 1's columns: mIoU and bIoU in percent, learned parameters, IoU of each object in percent.
+
+    Args:
+        scores: scores by object name.
+        method: name of the method.
+        learned: number of parameters that the method learns per object.
+    """
+    means = [
+        100 * statistics.fmean(getattr(each, name) for each in scores.values()) for name in ("iou", "boundary_iou")
+    ]
     head = ["", "mIoU", "bIoU", "learned", *scores]
-    row = [method, *(f"{value:.2f}" for value in mean), str(learned), *(f"{100 * s.iou:.1f}" for s in scores.values())]
+    row = [method, *(f"{value:.2f}" for value in means), str(learned), *(f"{100 * s.iou:.1f}" for s in scores.values())]
     widths = [max(map(len, column)) for column in zip(head, row, strict=True)]
     lines = ("  ".join(cell.rjust(width) for cell, width in zip(each, widths, strict=True)) for each in (head, row))
     return "\n".join(line.rstrip() for line in lines)

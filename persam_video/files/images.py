@@ -3,40 +3,68 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from persam_video.errors import InputError, PersamError
 from persam_video.frame import Image
+from persam_video.messages import one_line
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
-def read_image(path: Path) -> Image:
-    """A picture as RGB, uint8, H×W×3: turned as its EXIF data says, without its transparency, 16-bit grey scaled.
+@contextmanager
+def open_image(path: str | Path, error_type: type[PersamError] = InputError) -> Generator[PIL.Image.Image, None, None]:
+    """Image file open in Pillow.
+
+    Args:
+        error_type: raised, with a message of one line, for a file that does not exist or cannot be read as an image,
+            also where that turns out only in the block, as its pixels are decoded.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            yield image
+    except PersamError:
+        raise
+    except FileNotFoundError:
+        raise error_type(f"{path}: no such file") from None
+    except Exception as error:  # Pillow's decoders raise all kinds of exceptions for damaged files
+        raise error_type(
+            f"{path}: cannot be read as an image ({one_line(error)}); give a complete image file"
+        ) from error
+
+
+def check_image(path: str | Path) -> None:
+    """Raise InputError unless a file begins as an image file does; its pixels are not decoded."""
+    with open_image(path):
+        pass
+
+
+def read_image(path: str | Path) -> Image:
+    """RGB image of a file, uint8, H×W×3: turned as its EXIF data demands, without its transparency, 16-bit grey scaled.
 
     Raises:
-        OSError, ValueError and whatever else Pillow raises for a picture that it cannot read.
+        InputError: the file does not exist or cannot be read as an image.
     """
-    with PIL.Image.open(path) as opened:
-        picture = PIL.ImageOps.exif_transpose(opened)
-        if picture.mode == "I" or picture.mode.startswith("I;16"):  # Pillow would clip these at 255
-            grey = np.clip(np.asarray(picture, dtype=np.float32), 0, 65535)
+    with open_image(path) as opened:
+        image = PIL.ImageOps.exif_transpose(opened)
+        if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow would clip these at 255
+            grey = np.clip(np.asarray(image, dtype=np.float32), 0, 65535)
             return np.repeat(np.rint(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
-        return np.array(picture.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
-def image_files(paths: Iterable[Path]) -> list[Path]:
-    """Those that are pictures by their suffix, and not hidden, in natural order (2 before 10)."""
-    pictures = [
-        path
-        for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def image_files(paths: Iterable[Path], suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Those of the paths that are image files by their suffix, and not hidden, in natural order (2 before 10)."""
+    files = [
+        path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
-    return sorted(pictures, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
+    return sorted(files, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:

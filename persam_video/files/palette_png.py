@@ -1,4 +1,4 @@
-"""Palette PNG files: the pixel values are object ids, the palette is only there for the eye."""
+"""Palette PNG files: the pixel values are object ids, the palette only serves to display them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from persam_video.errors import InputError
+from persam_video.files.images import open_image
 from persam_video.frame import LabelMap
-from persam_video.messages import one_line
 
 Palette = npt.NDArray[np.uint8]
 """RGB colour of every id, uint8, 256×3."""
@@ -27,7 +27,7 @@ def _voc_palette() -> Palette:
 
 
 def _davis_palette() -> Palette:
-    """What DAVIS-2017's files hold: VOC's colours (with 191 for 192) up to id 21, from there on plain greys."""
+    """The palette of DAVIS-2017's files: VOC's colours (with 191 for 192) up to id 21, plain greys from there on."""
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     palette[:22] = np.where(VOC_PALETTE[:22] == 192, 191, VOC_PALETTE[:22])
     return palette
@@ -44,8 +44,8 @@ DAVIS_PALETTE.flags.writeable = False
 _DAVIS_BYTES = DAVIS_PALETTE.tobytes()
 _MASK_PALETTES = (_DAVIS_BYTES, VOC_PALETTE.tobytes())
 
-# What Pillow raises on files that are no picture, or a broken one.
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, PilImage.DecompressionBombError)
+# Raised by Pillow for the header of a file that is not an image, or is damaged.
+_HEADER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, PilImage.DecompressionBombError)
 
 
 def write_palette_png(file: str | Path | BinaryIO, label_map: LabelMap) -> None:
@@ -56,43 +56,32 @@ def write_palette_png(file: str | Path | BinaryIO, label_map: LabelMap) -> None:
         label_map: uint8, H×W; every value 0 to 255 is kept as it is.
 
     Raises:
-        ValueError: the label map is no uint8 H×W array, or has no pixels.
+        ValueError: the label map is not a uint8 H×W array, or has no pixels.
         OSError: the file cannot be written.
     """
     if label_map.ndim != 2 or label_map.dtype != np.uint8 or label_map.size == 0:
         raise ValueError(f"a label map must be uint8, H×W; got {label_map.dtype} of shape {label_map.shape}")
-    picture = PilImage.fromarray(label_map)
-    picture.putpalette(_DAVIS_BYTES)  # turns the grey picture into an indexed one, values untouched
-    picture.save(file, format="PNG", compress_level=1)  # a third of the time of Pillow's default
+    image = PilImage.fromarray(label_map)
+    image.putpalette(_DAVIS_BYTES)  # makes the grey image an indexed one, values untouched
+    image.save(file, format="PNG", compress_level=1)  # a third of the time of Pillow's default
 
 
 def read_palette_png(path: str | Path) -> LabelMap:
-    """Read the pixel values of an indexed, 8-bit grey or black and white (0 and 1) PNG.
-
-    Args:
-        path: an existing file.
-
-    Returns:
-        Label map, uint8, H×W, the file's values as they are.
+    """Label map of an indexed, 8-bit grey or black and white (0 and 1) PNG: its pixel values as they are, uint8, H×W.
 
     Raises:
-        InputError: the file does not exist, is no picture, or is not of these kinds.
+        InputError: the file does not exist, is not an image, or is not of these kinds.
     """
-    try:
-        with PilImage.open(path) as picture:
-            if picture.mode not in ("P", "L", "1"):
-                raise InputError(f"{path} is no mask: its mode is {picture.mode}; it must be an indexed or grey PNG")
-            return np.array(picture, dtype=np.uint8)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IMAGE_ERRORS as error:
-        raise InputError(f"{path} is no picture that can be read ({one_line(error)})") from error
+    with open_image(path) as image:
+        if image.mode not in ("P", "L", "1"):
+            raise InputError(f"{path} is not a mask: its mode is {image.mode}; it must be an indexed or grey PNG")
+        return np.array(image, dtype=np.uint8)
 
 
 def is_mask_png(path: str | Path) -> bool:
     """Whether a file is an indexed PNG with DAVIS' (or VOC's) whole palette, as masks have; reads its header only."""
     try:
-        with PilImage.open(path, formats=["PNG"]) as picture:
-            return picture.mode == "P" and picture.palette is not None and picture.palette.palette in _MASK_PALETTES
-    except IMAGE_ERRORS:
+        with PilImage.open(path, formats=["PNG"]) as image:
+            return image.mode == "P" and image.palette is not None and image.palette.palette in _MASK_PALETTES
+    except _HEADER_ERRORS:
         return False

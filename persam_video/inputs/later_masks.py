@@ -1,50 +1,66 @@
-"""Masks of later frames: of objects that appear there, and corrections of those that are tracked."""
+"""Masks of frames after the first: of objects that appear there, and corrections of those that are tracked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from persam_video.errors import AnnotationError
 from persam_video.frame import Frame, LabelMap
-from persam_video.inputs.first_mask import load_first_masks
+from persam_video.inputs.first_mask import check_label_map, load_first_masks
+
+MaskSource = str | Path | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+"""Mask file, or label map, H×W, integer ids or bool."""
 
 
 class LaterMasks:
-    """Masks by the number of their frame.
+    """Masks by frame number.
 
-    Each is read and checked when this is made, and read again when its frame comes, so that a whole folder of masks
-    takes no memory.
+    All are checked at once. Files are read again when their frame comes, so that a folder of masks takes no memory.
 
     Args:
-        files: frames' numbers, from 0, and their masks' files (as for `load_first_masks`).
-        width, height: the video's, in pixels.
+        masks: frame numbers, from 0, and the masks of these frames.
+        width: of the video, pixels.
+        height: of the video, pixels.
     Raises:
-        AnnotationError: a mask cannot be used, or a frame has two.
+        AnnotationError: a mask cannot be used, a frame number is negative, or a frame has two masks.
     """
 
-    def __init__(self, files: Iterable[tuple[int, Path]], *, width: int, height: int) -> None:
+    def __init__(self, masks: Iterable[tuple[int, MaskSource]], *, width: int, height: int) -> None:
         self._size = {"width": width, "height": height}
-        self._files: dict[int, Path] = {}
-        for frame, path in files:
-            if frame in self._files:
-                raise AnnotationError(f"frame {frame} has two masks, {self._files[frame]} and {path}; give one")
-            load_first_masks([path], **self._size)
-            self._files[frame] = path
+        self._masks: dict[int, Path | LabelMap] = {}
+        for number, source in masks:
+            mask = Path(source) if isinstance(source, (str, Path)) else source
+            if number < 0:
+                raise AnnotationError(f"the mask of frame {number}: frames are counted from 0")
+            if number in self._masks:
+                both = [each for each in (self._masks[number], mask) if isinstance(each, Path)]
+                names = f", {' and '.join(map(str, both))}" if both else ""
+                raise AnnotationError(f"frame {number} has two masks{names}; give one")
+            label_map = self._load(number, mask)
+            self._masks[number] = mask if isinstance(mask, Path) else label_map
 
-    def take(self, frame: Frame) -> LabelMap | None:
-        """The mask of a frame, once."""
-        path = self._files.pop(frame.index, None)
-        return None if path is None else load_first_masks([path], **self._size)
+    def pop(self, frame: Frame) -> LabelMap | None:
+        """Mask of a frame, once; None where there is none."""
+        mask = self._masks.pop(frame.index, None)
+        return self._load(frame.index, mask) if isinstance(mask, Path) else mask
 
     @property
-    def left(self) -> tuple[int, ...]:
-        """The frames whose masks were not taken."""
-        return tuple(sorted(self._files))
+    def unreached(self) -> tuple[int, ...]:
+        """Numbers of the frames whose masks were not popped, in ascending order."""
+        return tuple(sorted(self._masks))
+
+    def _load(self, number: int, mask: Path | npt.ArrayLike) -> LabelMap:
+        if isinstance(mask, Path):
+            return load_first_masks([mask], **self._size)
+        return check_label_map(mask, **self._size, name=f"the mask of frame {number}")
 
 
 def masks_in(folder: Path) -> list[tuple[int, Path]]:
-    """The masks of a folder, each named by its frame's number: ``00012.png`` for frame 12.
+    """Masks of a folder, each named by its frame number: ``00012.png`` for frame 12.
 
     Raises:
         AnnotationError: there is none, or one has another name.

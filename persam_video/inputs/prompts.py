@@ -1,4 +1,4 @@
-"""Boxes and points that stand for the masks of a picture: checked, and read from JSON and COCO files."""
+"""Box and point prompts, from which SAM makes the masks of an image: read from JSON files, and checked."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from persam_video.frame import MAX_OBJECT_ID
 from persam_video.messages import one_line
 
 Box = tuple[float, float, float, float]
-"""XYXY, in pixels of the picture, from its upper left corner."""
+"""XYXY, pixels from the upper left corner of the image."""
 
 Point = tuple[float, float, bool]
-"""X, Y, and whether the object is there (or else is not)."""
+"""X, Y, pixels from the upper left corner of the image; True: positive, on the object; False: negative, not on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectPrompt:
-    """What stands for the mask of one object.
+    """Box and points of one object.
 
     Args:
         object_id: 1 to 254.
-        box: around the object, or None.
-        points: on the object, or beside it.
+        box: around the object; None: it has none.
+        points: positive and negative ones.
     """
 
     object_id: int
@@ -36,35 +36,40 @@ class ObjectPrompt:
 
 
 def check_prompts(prompts: Iterable[ObjectPrompt], *, width: int, height: int) -> tuple[ObjectPrompt, ...]:
-    """One prompt for each object, by ascending id: several of the same object are put together.
+    """Checked prompts, one per object, by ascending id; several of the same object are merged.
+
+    Args:
+        prompts: in any order.
+        width: of the image, pixels.
+        height: of the image, pixels.
 
     Raises:
-        AnnotationError: an id is not from 1 to 254; a box is empty or an object has two; a point, or a box as a whole,
-            is outside the picture; or an object has nothing that says where it is.
+        AnnotationError: an id is not from 1 to 254; a coordinate is not finite; a box is empty, or an object has two;
+            a point, or a whole box, is outside the image; or an object has neither a box nor a positive point.
     """
-    of_id: dict[int, ObjectPrompt] = {}
+    merged: dict[int, ObjectPrompt] = {}
     for prompt in prompts:
         name = f"object {prompt.object_id}"
         if not 1 <= prompt.object_id <= MAX_OBJECT_ID:
             raise AnnotationError(f"{name}: an object's id must be from 1 to {MAX_OBJECT_ID}")
         numbers = [*(prompt.box or ()), *(value for point in prompt.points for value in point[:2])]
         if not all(map(math.isfinite, numbers)):
-            raise AnnotationError(f"{name}: its box or a point is not of numbers")
+            raise AnnotationError(f"{name}: its box or a point has a coordinate that is not finite; give pixels")
         if prompt.box is not None:
             _check_box(prompt.box, name, width, height)
         for x, y, _ in prompt.points:
             if not (0 <= x <= width and 0 <= y <= height):
-                raise AnnotationError(f"{name}: the point {x:g} {y:g} is outside the picture, {width}×{height}")
-        other = of_id.get(prompt.object_id)
+                raise AnnotationError(f"{name}: the point {x:g} {y:g} is outside the image, {width}×{height}")
+        other = merged.get(prompt.object_id)
         if other is not None:
             if other.box is not None and prompt.box is not None:
                 raise AnnotationError(f"{name}: has two boxes; give one")
             prompt = replace(prompt, box=prompt.box or other.box, points=other.points + prompt.points)
-        of_id[prompt.object_id] = prompt
-    for prompt in of_id.values():
+        merged[prompt.object_id] = prompt
+    for prompt in merged.values():
         if prompt.box is None and not any(positive for _, _, positive in prompt.points):
-            raise AnnotationError(f"object {prompt.object_id}: nothing says where it is; give a box or a point on it")
-    return tuple(of_id[object_id] for object_id in sorted(of_id))
+            raise AnnotationError(f"object {prompt.object_id}: has neither a box nor a point on it; give one of them")
+    return tuple(merged[object_id] for object_id in sorted(merged))
 
 
 def _check_box(box: Box, name: str, width: int, height: int) -> None:
@@ -73,31 +78,31 @@ def _check_box(box: Box, name: str, width: int, height: int) -> None:
     if x0 >= x1 or y0 >= y1:
         raise AnnotationError(f"{name}: the box {shown} is empty; give X0 Y0 X1 Y1 with X0 < X1 and Y0 < Y1")
     if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-        raise AnnotationError(f"{name}: the box {shown} is outside the picture, {width}×{height}")
+        raise AnnotationError(f"{name}: the box {shown} is outside the image, {width}×{height}")
 
 
 def read_prompts(path: Path) -> tuple[ObjectPrompt, ...]:
-    """Boxes and points from a JSON file, not checked yet.
+    """Prompts from a JSON file, not checked.
 
-    ``{"1": {"box": [x0, y0, x1, y1]}, "2": {"points": [[x, y], [x, y, "-"]]}}``: by object id; a point is on the
-    object unless it says "-".
+    ``{"1": {"box": [x0, y0, x1, y1]}, "2": {"points": [[x, y], [x, y, "-"]]}}``: by object id, in pixels; a point with
+    "-" is negative.
 
     Raises:
-        AnnotationError: the file cannot be read, or is not laid out so.
+        AnnotationError: the file cannot be read, or is not in this format.
     """
     content = read_json(path)
     try:
         return tuple(_prompt_of(int(object_id), each) for object_id, each in dict(content).items())
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise AnnotationError(
-            f"{path}: is not laid out as boxes and points are ({one_line(error)}); it should hold "
+            f"{path}: is not in the format of boxes and points ({one_line(error)}); it should hold "
             '{"1": {"box": [x0, y0, x1, y1]}, "2": {"points": [[x, y], [x, y, "-"]]}}'
         ) from error
 
 
 def _prompt_of(object_id: int, content: Mapping[str, Any]) -> ObjectPrompt:
     if unknown := set(content) - {"box", "points"}:
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown key: {', '.join(sorted(unknown))}")
     box = content.get("box")
     points = tuple(_point_of(each) for each in content.get("points", ()))
     if box is None:
@@ -114,6 +119,11 @@ def _point_of(content: Sequence[Any]) -> Point:
 
 
 def read_json(path: Path) -> Any:
+    """Content of a JSON file of annotations.
+
+    Raises:
+        AnnotationError: the file does not exist, or is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,9 +1,10 @@
-"""Targets to keep: what was learned of objects, in a file, so that they are found in the next video without a mask."""
+"""Personalised targets in a file, so that their objects are found in another video without a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import safetensors
@@ -12,23 +13,24 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from persam_video.errors import InputError
-from persam_video.files.atomic import write_atomic
-from persam_video.messages import one_line
+from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.messages import one_line, parameter
 from persam_video.options import METHODS
 from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
-_FORMAT = "persam-video targets 5"
+_FORMAT_NAME = "persam-video targets"
+_FORMAT = f"{_FORMAT_NAME} 6"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedTargets:
-    """Objects that are known from elsewhere.
+    """Personalised objects, apart from any video.
 
     Args:
-        method: which learned them.
-        object_ids: theirs.
-        state: what the method knows of them (`Method.state`).
+        method: name of the method that learned them (`persam_video.options.METHODS`).
+        object_ids: id of each row of the state's tensors.
+        state: `Method.state`.
     """
 
     method: str
@@ -36,42 +38,47 @@ class SavedTargets:
     state: Mapping[str, Tensor]
 
 
-def targets_writer(path: Path, sam: Sam) -> Callable[[SavedTargets], None]:
-    """What writes targets as safetensors, with the model whose features they are of and the SHA-256 of its weights.
+def save_targets(path: str | Path, targets: SavedTargets, sam: Sam, *, overwrite: bool = False) -> None:
+    """Write targets as safetensors, with the model that their features are of and the SHA-256 of its weights.
 
-    It may be called again as further objects are learned; the weights, which can be gigabytes, are hashed once.
-
-    Raises (when it is called):
-        OutputError: it cannot be written; what was under the name before is left as it is.
+    Args:
+        path: of the file.
+        targets: `Tracker.targets`.
+        sam: the tracker's model.
+        overwrite: replace a file that exists.
+    Raises:
+        OutputError: the file exists or cannot be written; an existing file is left as it is.
     """
-    model = _model(sam)
-
-    def write(targets: SavedTargets) -> None:
-        object_ids = " ".join(map(str, targets.object_ids))
-        metadata = {"format": _FORMAT, "method": targets.method, "object_ids": object_ids, **model}
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in targets.state.items()}
-        write_atomic(path, safetensors.torch.save(state, metadata))
-
-    return write
+    path = Path(path)
+    check_writable(path, overwrite=overwrite)
+    object_ids = " ".join(map(str, targets.object_ids))
+    metadata = {"format": _FORMAT, "method": targets.method, "object_ids": object_ids, **_model_of(sam)}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in targets.state.items()}
+    write_atomic(path, safetensors.torch.save(state, metadata))
 
 
-def load_targets(path: Path, sam: Sam) -> SavedTargets:
-    """Read targets.
+def load_targets(path: str | Path, sam: Sam) -> SavedTargets:
+    """Read targets onto the model's device.
 
     Raises:
-        InputError: the file is none of targets, or they are of another model, of other weights or of another size.
+        InputError: the file does not hold targets, or they are of another model, other weights or another size.
     """
+    path = Path(path)
+    advice = f"give a file written by {parameter('save_targets')}"
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give what --save-targets has written")
+        raise InputError(f"{path}: no such file; {advice}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name).to(sam.device) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)}); give what --save-targets has written") from error
-    if metadata.get("format") != _FORMAT or metadata.get("method") not in METHODS:
-        raise InputError(f"{path}: holds no targets; give what --save-targets has written")
-    for name, value in _model(sam).items():
+        raise InputError(f"{path}: cannot be read ({one_line(error)}); {advice}") from error
+    written_as = metadata.get("format", "")
+    if not written_as.startswith(_FORMAT_NAME) or metadata.get("method") not in METHODS:
+        raise InputError(f"{path}: holds no targets; {advice}")
+    if written_as != _FORMAT:
+        raise InputError(f"{path}: holds targets of another version of this program ({written_as}); save them anew")
+    for name, value in _model_of(sam).items():
         if metadata.get(name) != value:
             raise InputError(
                 f"{path}: its targets are of {name.replace('_', ' ')} {metadata.get(name)}, not {value}; "
@@ -80,10 +87,21 @@ def load_targets(path: Path, sam: Sam) -> SavedTargets:
     return SavedTargets(metadata["method"], tuple(map(int, metadata["object_ids"].split())), state)
 
 
-def _model(sam: Sam) -> dict[str, str]:
-    """What features depend on, but for rounding and what they have seen of the padding."""
+def _model_of(sam: Sam) -> dict[str, str]:
+    """Everything that features depend on, but for rounding and padding."""
     return {
         "model": sam.options.model,
-        "weights": file_sha256(sam.checkpoint) if sam.checkpoint else "none",
+        "weights": "none" if sam.checkpoint is None else _weights_sha256(sam.checkpoint),
         "size": str(sam.options.size),
     }
+
+
+def _weights_sha256(path: Path) -> str:
+    status = path.stat()
+    return _cached_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _cached_sha256(path: Path, size: int, modified_ns: int) -> str:
+    """SHA-256 of weights, which can be gigabytes: computed once, while targets are saved after every annotation."""
+    return file_sha256(path)

@@ -1,4 +1,4 @@
-"""Tables that follow from sizes alone: made once on each device, and not freed while recorded work uses them."""
+"""Constant tensors that depend on sizes alone: built once per device, kept while a captured CUDA graph uses them."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from functools import lru_cache, wraps
 import torch
 from torch import Tensor
 
-_KEPT = 32
-"""Of each kind, the last used; the largest, for 4K, have 4 MB."""
+_CACHE_SIZE = 32
+"""Tensors kept of each kind, the most recently used; the largest, for 4K, have 4 MB."""
 _used: ContextVar[list[Tensor] | None] = ContextVar("_used", default=None)
 
 
-def device_constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """What makes a table on the CPU from numbers, as what gives it on a device, the last argument. It must not be
-    changed."""
+def device_constant(build: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Decorator: a function that builds a tensor on the CPU from numbers becomes one that returns it, cached, on a
+    device, which is its last argument. The tensor must not be changed."""
 
-    @lru_cache(_KEPT)
-    def kept(*sizes: int, device: torch.device) -> Tensor:
-        return make(*sizes).to(device)  # waited for, so that it can be used in any stream
+    @lru_cache(_CACHE_SIZE)
+    def cached(*sizes: int, device: torch.device) -> Tensor:
+        return build(*sizes).to(device)  # synchronous, so that every stream can use it
 
-    @wraps(make)
+    @wraps(build)
     def get(*arguments: int | torch.device) -> Tensor:
         *sizes, device = arguments
-        made = kept(*sizes, device=device)
+        constant = cached(*sizes, device=device)
         used = _used.get()
         if used is not None:
-            used.append(made)
-        return made
+            used.append(constant)
+        return constant
 
     return get
 
 
 @contextmanager
 def constants_used() -> Generator[list[Tensor], None, None]:
-    """The tables that this thread uses meanwhile: who plays what it did (`GraphedCallable`) has to keep them."""
+    """List of the device constants that this thread uses in the block: a `GraphedCallable`, which replays the block,
+    has to keep them."""
     used: list[Tensor] = []
     before = _used.set(used)
     try:

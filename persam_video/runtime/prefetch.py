@@ -1,4 +1,5 @@
-"""Reading ahead, in batches, and writing behind: threads with bounded queues, whose errors reach the caller."""
+"""Threads with bounded queues: prefetching, parallel mapping and background writing. Their exceptions reach the
+caller."""
 
 from __future__ import annotations
 
@@ -25,10 +26,10 @@ class _End:
 def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """The same items, taken from ``items`` in a thread, at most ``depth`` ahead.
 
-    What ``items`` raises is raised here, after the items before it. When this generator is closed, ``items`` is, in its
-    thread, which ends.
+    An exception of ``items`` is raised here, after the items before it. Closing this generator closes ``items`` in its
+    thread, and ends the thread.
     """
-    waiting: queue.Queue[T | _End] = queue.Queue(depth)
+    pending: queue.Queue[T | _End] = queue.Queue(depth)
     stop = threading.Event()
 
     def work() -> None:
@@ -36,16 +37,16 @@ def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, 
         try:
             with closing(items):
                 for item in items:
-                    if not _offer(waiting, item, stop):
+                    if not _put(pending, item, stop):
                         return
         except BaseException as error:
             end = _End(error)
-        _offer(waiting, end, stop)
+        _put(pending, end, stop)
 
-    thread = threading.Thread(target=work, name="read ahead", daemon=True)
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := waiting.get(), _End):
+        while not isinstance(item := pending.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
@@ -57,28 +58,33 @@ def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, 
 def map_ahead(
     function: Callable[[T], U], items: Generator[T, None, None], workers: int
 ) -> Generator[tuple[T, U], None, None]:
-    """The same items in their order, each with what ``function`` makes of it in one of several threads, which are at
-    work on the next ``workers`` items meanwhile. What it or ``items`` raises is raised here, in its turn."""
-    waiting: deque[tuple[T, Future[U]]] = deque()
+    """The same items in their order, each with the result of ``function``, which several threads compute up to
+    ``workers`` items ahead.
+
+    An exception of ``function`` or of ``items`` is raised here, after the items before it.
+    """
+    pending: deque[tuple[T, Future[U]]] = deque()
     end: BaseException | None = None
-    with closing(items), ThreadPoolExecutor(workers, "work ahead") as threads:
-        while waiting or end is None:
-            while len(waiting) <= workers and end is None:
+    with closing(items), ThreadPoolExecutor(workers, "map_ahead") as threads:
+        while pending or end is None:
+            while len(pending) <= workers and end is None:
                 try:
                     item = next(items)
-                    waiting.append((item, threads.submit(function, item)))
+                    pending.append((item, threads.submit(function, item)))
                 except BaseException as error:
                     end = error
-            if waiting:
-                item, made = waiting.popleft()
-                yield item, made.result()
+            if pending:
+                item, result = pending.popleft()
+                yield item, result.result()
     if not isinstance(end, StopIteration):
         raise end
 
 
 def batched(items: Iterable[T], size: int) -> Generator[list[T], None, None]:
-    """The same items, ``size`` at a time; the last may be fewer. What ``items`` raises is raised here, after those
-    before it."""
+    """The same items in lists of ``size``; the last may be shorter.
+
+    An exception of ``items`` is raised here, after the items before it.
+    """
     source = iter(items)
     end: Exception | None = None
     while end is None:
@@ -95,42 +101,42 @@ def batched(items: Iterable[T], size: int) -> Generator[list[T], None, None]:
 
 
 class BackgroundWriter(Generic[T]):
-    """Calls ``write`` with one item after another in a thread, at most ``depth`` behind, and ``finish`` at the end.
+    """A thread that calls ``write`` with one item after another, at most ``depth`` behind, and ``finish`` at the end.
 
-    What they raise is raised by the next `put` or by `close`; nothing is written after that.
+    Their exceptions are raised by the next `put` or by `close`; nothing is written after that.
     """
 
     def __init__(self, write: Callable[[T], None], finish: Callable[[], None], depth: int) -> None:
         self._write = write
         self._finish = finish
-        self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
+        self._pending: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()
         self._is_abandoned = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="write behind", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="background writer", daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Hand an item over; waits while the queue is full."""
-        if not _offer(self._waiting, item, self._stop):
+        """Queue an item; blocks while the queue is full."""
+        if not _put(self._pending, item, self._stop):
             self.close()
 
     def close(self) -> None:
-        """Wait until everything is written and finished. May be repeated, after Ctrl-C for example."""
-        _offer(self._waiting, _End(), self._stop)
+        """Block until everything is written and finished. May be repeated, after Ctrl-C for example."""
+        _put(self._pending, _End(), self._stop)
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def abandon(self) -> None:
-        """End without finishing; what went wrong is not raised."""
+        """End without finishing, and without raising what went wrong."""
         self._is_abandoned = True
-        _offer(self._waiting, _End(), self._stop)
+        _put(self._pending, _End(), self._stop)
         self._thread.join()
 
     def _work(self) -> None:
         try:
-            while not isinstance(item := self._waiting.get(), _End):
+            while not isinstance(item := self._pending.get(), _End):
                 self._write(item)
             if not self._is_abandoned:
                 self._finish()
@@ -139,11 +145,11 @@ class BackgroundWriter(Generic[T]):
         self._stop.set()
 
 
-def _offer(waiting: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:
-    """Put an item into a queue unless the other side has stopped."""
+def _put(pending: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:
+    """Put an item into a queue once there is room; False if the other side has stopped before."""
     while not stop.is_set():
         try:
-            waiting.put(item, timeout=_POLL_SECONDS)
+            pending.put(item, timeout=_POLL_SECONDS)
             return True
         except queue.Full:
             continue

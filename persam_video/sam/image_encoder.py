@@ -1,4 +1,4 @@
-"""SAM's image encoder: one pass per frame, shared by all objects."""
+"""SAM's image encoder on its device: one pass per frame, shared by all objects."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Features:
-    """One frame, encoded.
+    """Features of one image.
 
     Args:
-        tensor: float32, 1×256×rows×columns of the features' grid (`Geometry.grid`): 1×256×36×64 for a frame of 16:9.
-        geometry: the frame's size.
-        pixels: the frame itself, RGB, uint8, H×W×3, where the tensor is.
+        tensor: float32, 1×256×rows×columns of the feature grid (`Geometry.grid`): 1×256×36×64 for 16:9.
+        geometry: size of the image and its part of the grids.
+        pixels: the image itself, RGB, uint8, H×W×3, on the device of the tensor.
     """
 
     tensor: Tensor
@@ -33,32 +33,32 @@ class Features:
 
 
 def unit_features(features: Features) -> Tensor:
-    """The features, every cell's of length 1 ("pixel-wisely L2-normalized", eq. 5): float, 256×rows×columns."""
+    """Features of unit length in every cell ("pixel-wisely L2-normalized", eq. 5), float, 256×rows×columns."""
     return F.normalize(features.tensor[0], dim=0)
 
 
 class Encode(Protocol):
-    """What makes `Features` of pictures, RGB, uint8, H×W×3."""
+    """Encoder of images, RGB, uint8, H×W×3."""
 
     def __call__(self, image: Image) -> Features:
-        """Encode one picture."""
+        """Features of one image."""
 
     def batch(self, images: Sequence[Image]) -> list[Features]:
-        """Encode several pictures of one size at once."""
+        """Features of several images of one size, encoded at once."""
 
 
 class ImageEncoder:
-    """A frozen encoder on its device, from pictures to their `Features`.
+    """Frozen image encoder on its device.
 
     Args:
-        network: `TinyVitEncoder` or `VitEncoder`.
-        device: where the network is.
-        dtype: what it computes in.
-        size: what the longer side of every picture becomes, in pixels: one of `persam_video.options.SIZES`.
-        exact_padding: pad every picture with zeros to a square, as SAM does, and crop the features to the grid.
-            They are then SAM's own, which have seen the padding; without it they differ a little near it, for half
-            the work at 16:9.
-        capture: for `GraphedCallable`.
+        network: `TinyVitEncoder` or `VitEncoder`, prepared by its `for_inference`.
+        device: device of the network.
+        dtype: dtype of autocast; float32: no autocast.
+        size: longer side of resized images, in pixels: one of `persam_video.options.SIZES`.
+        exact_padding: pad every image with zeros to a square, as SAM does, and crop the features to the grid. They are
+            then SAM's own, which depend on the padding; without it they differ a little near it, for half the work at
+            16:9.
+        capture: capture function for `GraphedCallable`.
     """
 
     def __init__(
@@ -79,29 +79,29 @@ class ImageEncoder:
         self._encode = GraphedCallable(self.encode, capture)
 
     def __call__(self, image: Image) -> Features:
-        """Encode one picture."""
+        """Features of one image."""
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[Image]) -> list[Features]:
-        """Encode several pictures of one size at once."""
+        """Features of several images of one size, encoded at once."""
         geometry = Geometry(images[0].shape[0], images[0].shape[1], self._size)
-        # Pinned, so that the copy to a GPU is not waited for.
+        # Pinned memory, so that the copy to a GPU is asynchronous.
         pinned = self._device.type == "cuda"
-        pictures = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
-        np.stack(images, out=pictures.numpy())
-        pictures = pictures.to(self._device, non_blocking=True)
-        tensor = self._encode(pictures)
-        return [Features(tensor[i : i + 1], geometry, pictures[i]) for i in range(len(images))]
+        pixels = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
+        np.stack(images, out=pixels.numpy())
+        pixels = pixels.to(self._device, non_blocking=True)
+        tensor = self._encode(pixels)
+        return [Features(tensor[i : i + 1], geometry, pixels[i]) for i in range(len(images))]
 
     @torch.no_grad()
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The features' tensor of pictures, B×H×W×3, that are on the device: B×256×rows×columns."""
-        pixels = to_input(pictures, self._size)
+    def encode(self, images: Tensor) -> Tensor:
+        """Features, float32, B×256×rows×columns of the feature grid, of images, uint8, B×H×W×3, on the device."""
+        pixels = to_input(images, self._size)
         if self._exact_padding:
             pixels = F.pad(pixels, (0, self._size - pixels.shape[3], 0, self._size - pixels.shape[2]))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         is_full = self._dtype == torch.float32
         with nullcontext() if is_full else torch.autocast(self._device.type, self._dtype):
             tensor: Tensor = self._network(pixels)
-        rows, columns = Geometry(pictures.shape[1], pictures.shape[2], self._size).grid(FEATURE_SIZE)
+        rows, columns = Geometry(images.shape[1], images.shape[2], self._size).grid(FEATURE_SIZE)
         return tensor[:, :, :rows, :columns].float()

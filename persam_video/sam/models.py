@@ -1,4 +1,4 @@
-"""The models: how each is built, and how one with its weights gets onto a device."""
+"""Models: their networks, and loading one with its weights onto a device."""
 
 from __future__ import annotations
 
@@ -17,22 +17,14 @@ from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError
+from persam_video.messages import parameter, pluralize
 from persam_video.options import DEFAULT_MODEL, PRECISIONS, ModelOptions
 from persam_video.runtime.cuda_graphs import Capture, capture_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.image_encoder import Encode, ImageEncoder
-from persam_video.sam.inference_layers import (
-    fuse_norms,
-    has_onednn,
-    is_packing_faster,
-    keep_weights_as,
-    pack_linears,
-    write_over,
-)
 from persam_video.sam.mask_decoder import MaskDecoder
-from persam_video.sam.prompt_encoder import PromptEncoder
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 
@@ -46,11 +38,11 @@ class Sam:
     """A frozen Segment Anything on its device.
 
     Args:
-        options: which it is.
+        options: options that it was loaded with.
         device: device of all parts.
         dtype: dtype that the image encoder computes in; all else is float32.
-        encode: image, RGB, uint8, H×W×3, to `Features`.
-        decode: `Features` and the `Prompts` of N objects to N×3 masks.
+        encode: image encoder: from an image, RGB, uint8, H×W×3, to `Features`.
+        decode: mask decoder: from `Features` and the `Prompts` of N objects to a `DecoderOutput`.
         batch: number of frames of a video to encode at once.
         checkpoint: file of the weights; None: random weights.
         capture: capture function for `GraphedCallable`; None: nothing is captured.
@@ -67,11 +59,11 @@ class Sam:
 
 
 def load_sam(model: str | ModelOptions = DEFAULT_MODEL, *, progress: bool = True, **options: Any) -> Sam:
-    """Load a model with its weights onto a device.
+    """Model with its weights on a device.
 
     Args:
         model: ``vit_t`` (MobileSAM), ``vit_b``, ``vit_l`` or ``vit_h``, or all options at once.
-        progress: show a bar on stderr while weights are downloaded.
+        progress: show a progress bar while weights are downloaded.
         options: fields of `ModelOptions` by name, such as ``device="cuda:1"``.
     Raises:
         InputError: an option is invalid.
@@ -96,52 +88,34 @@ def sam_from_network(
     dtype: torch.dtype,
     checkpoint: Path | None = None,
 ) -> Sam:
-    """A network with its weights, frozen, prepared for inference and moved to its device; it is changed in place.
+    """Model of a network with its weights, prepared for inference on a device.
 
     Args:
-        options: its model, size, padding and batch, and whether it is compiled and captured.
+        network: from `build_network`; changed in place.
+        options: model, size, padding, batch, compilation and graphs.
         device: the device, which replaces that of the options.
         dtype: dtype that the image encoder computes in, which replaces the precision of the options.
         checkpoint: file that the weights are from.
     """
-    network.eval().requires_grad_(False)
-    write_over(network)
-    fuse_norms(network)
-    if isinstance(network.image_encoder, TinyVitEncoder):
-        network.image_encoder.freeze()
-    elif isinstance(network.image_encoder, ImageEncoderViT):
-        network.image_encoder = VitEncoder(network.image_encoder)
-    if dtype != torch.float32:
-        keep_weights_as(network.image_encoder, dtype)
-    network.to(device, memory_format=torch.channels_last)
-    decoder = MaskDecoder(PromptEncoder(network.prompt_encoder), network.mask_decoder)
-    if device.type == "cpu":
-        in_full = dtype == torch.float32 and not options.compile
-        if is_packing_faster():
-            decoder.pack_linears()
-            if in_full:
-                pack_linears(network.image_encoder)
-        if in_full and isinstance(network.image_encoder, TinyVitEncoder) and has_onednn("_convolution_pointwise"):
-            network.image_encoder.fuse_gelus()
+    encoder: TinyVitEncoder | VitEncoder
+    if isinstance(network.image_encoder, ImageEncoderViT):
+        encoder = VitEncoder(network.image_encoder)
+    else:
+        encoder = network.image_encoder
     capture = partial(capture_cuda_graph, device) if options.graphs and device.type == "cuda" else None
-    encoder: Any = network.image_encoder
-    if options.compile and isinstance(encoder, VitEncoder):
-        encoder.compile_blocks()
-    elif options.compile:
-        encoder = torch.compile(encoder)
     return Sam(
         options=options,
         device=device,
         dtype=dtype,
         encode=ImageEncoder(
-            encoder,
+            encoder.for_inference(device, dtype, compile=options.compile),
             device=device,
             dtype=dtype,
             size=options.size,
             exact_padding=options.exact_padding,
             capture=capture,
         ),
-        decode=decoder,
+        decode=MaskDecoder.for_inference(network.prompt_encoder, network.mask_decoder, device),
         batch=options.batch or (_BATCH_ON_CUDA if device.type == "cuda" else 1),
         checkpoint=checkpoint,
         capture=capture,
@@ -149,7 +123,7 @@ def sam_from_network(
 
 
 def build_network(model: str) -> SamNetwork:
-    """A model with random weights: ``segment_anything``'s own, or for ``vit_t`` TinyViT before its decoder."""
+    """Network of a model with random weights: ``segment_anything``'s, for ``vit_t`` with `TinyVitEncoder`."""
     if model != "vit_t":
         return sam_model_registry[model](checkpoint=None)
     return SamNetwork(
@@ -173,10 +147,13 @@ def build_network(model: str) -> SamNetwork:
 
 
 def load_weights(network: Any, state: Mapping[str, Tensor], *, model: str, name: str) -> None:
-    """Put weights into a network, all of them or none.
+    """Load weights into a network, all of them or none.
 
     Args:
-        name: what the weights are called in an error.
+        network: from `build_network`.
+        state: state dict with the names of the published checkpoint.
+        model: name of the model.
+        name: name of the weights in an error.
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape.
     """
@@ -197,15 +174,15 @@ def load_weights(network: Any, state: Mapping[str, Tensor], *, model: str, name:
     ]
     if any(differences):
         other = _recognise(state)
-        advice = f"; it looks like {other}: use --model {other}" if other not in (None, model) else ""
+        advice = f"; it looks like {other}: use {parameter('model', other)}" if other not in (None, model) else ""
         raise CheckpointError(f"{name}: not weights of {model}: {', '.join(filter(None, differences))}{advice}")
     network.load_state_dict(state)
 
 
-def _difference(what: str, names: list[str]) -> str:
+def _difference(fault: str, names: list[str]) -> str:
     if not names:
         return ""
-    return f"{len(names)} {'tensor' if len(names) == 1 else 'tensors'} {what} ({names[0]}{', …' * (len(names) > 1)})"
+    return f"{pluralize(len(names), 'tensor')} {fault} ({names[0]}{', …' * (len(names) > 1)})"
 
 
 def _shape(tensor: Tensor) -> str:
@@ -213,7 +190,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Which model's weights these are, by the width of the image encoder."""
+    """Model of weights, by the names or the width of the image encoder; None: unknown."""
     if any(key.startswith(("image_encoder.patch_embed.seq", "image_encoder.patch_embed.conv1")) for key in state):
         return "vit_t"
     position = state.get("image_encoder.pos_embed")
@@ -222,10 +199,10 @@ def _recognise(state: Mapping[str, Tensor]) -> str | None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device a name stands for.
+    """Device of a name; ``auto``: CUDA, else MPS, else the CPU.
 
     Raises:
-        DeviceError: there is no such device here.
+        DeviceError: there is no such device on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -238,23 +215,24 @@ def choose_device(name: str) -> torch.device:
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 1)
     if not count:
         raise DeviceError(
-            f"device {name}: there is none on this machine (or torch was built without it); use --device cpu"
+            f"device {name}: there is none on this machine (or torch was built without it); "
+            f"use {parameter('device', 'cpu')}"
         )
     if name == "cuda":
-        device = torch.device("cuda", torch.cuda.current_device())  # of this thread: others have their own
+        device = torch.device("cuda", torch.cuda.current_device())  # the current device is per thread
     if (device.index or 0) >= count:
         raise DeviceError(f"device {name}: this machine has only {count} of them, counted from 0")
     return device
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What the image encoder computes in.
+    """Dtype that the image encoder computes in; ``auto``: bfloat16 where CUDA has it, else float32.
 
     Raises:
-        DeviceError: no such precision, or the device does not have it.
+        DeviceError: no such precision, or the device does not support it.
     """
     if precision == "auto":
-        # From Ampere on; older cards only emulate it.
+        # Since Ampere; older GPUs only emulate it.
         has_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         precision = "bf16" if has_bf16 else "fp32"
     if precision not in _DTYPES:

@@ -1,4 +1,4 @@
-"""What SAM is asked, and how its prompt encoder turns that into tokens and a map, for all objects at once."""
+"""Prompts of all objects of a frame, and SAM's prompt encoder."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NO_POINT = -1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prompts:
-    """What SAM is asked, for N objects at once. Coordinates are (x, y) in pixels of the 1024×1024 input, as SAM
-    counts them: the centre of the first pixel is (0, 0).
+    """Prompts of N objects. Coordinates are (x, y) in pixels of SAM's input; as in SAM, (0, 0) is the centre of the
+    first pixel.
 
     Args:
         points: float, N×P×2.
-        labels: int, N×P: `POSITIVE`, `NEGATIVE`, or `NO_POINT` where this object has no such point.
-        boxes: float, N×4, XYXY; None if no object has one.
+        labels: int, N×P: `POSITIVE`, `NEGATIVE`, or `NO_POINT` as padding of objects with fewer points.
+        boxes: float, N×4, XYXY; None: no object has one.
         has_box: bool, N; None together with ``boxes``.
-        masks: float, N×rows×columns of the low-res grid, logits of an earlier decode, or None.
-        guidance: what draws SAM to the objects, or None.
+        masks: float, N×rows×columns of the low-res grid, logits of an earlier decode; None: no object has one.
+        guidance: PerSAM's guidance of the decoder; None: none.
     """
 
     points: Tensor
@@ -38,61 +38,62 @@ class Prompts:
     guidance: Guidance | None = None
 
     def split(self, size: int) -> Iterator[Prompts]:
-        """The same prompts for at most ``size`` objects at a time."""
+        """The prompts of at most ``size`` objects at a time."""
         for start in range(0, len(self.points), size):
             part = slice(start, start + size)
             guidance = self.guidance
             yield Prompts(
                 points=self.points[part],
                 labels=self.labels[part],
-                boxes=_of(self.boxes, part),
-                has_box=_of(self.has_box, part),
-                masks=_of(self.masks, part),
-                guidance=guidance and Guidance(_of(guidance.attention, part), _of(guidance.semantics, part)),
+                boxes=_slice(self.boxes, part),
+                has_box=_slice(self.has_box, part),
+                masks=_slice(self.masks, part),
+                guidance=guidance and Guidance(_slice(guidance.attention, part), _slice(guidance.semantics, part)),
             )
 
 
-def _of(tensor: Tensor | None, part: slice) -> Tensor | None:
+def _slice(tensor: Tensor | None, part: slice) -> Tensor | None:
     return None if tensor is None else tensor[part]
 
 
 class PromptEncoder(nn.Module):
-    """``segment_anything``'s `PromptEncoder`, the same numbers without picking points by their labels, for which a GPU
-    would have to be waited for; and objects may lack a box that others have.
+    """``segment_anything``'s `PromptEncoder`, where only some objects may have a box.
+
+    It gives the same numbers without indexing points by their labels, which would synchronise host and GPU.
 
     Args:
-        encoder: with its weights, which are shared.
+        encoder: ``segment_anything``'s module; its weights are shared.
     """
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
         self.encoder = encoder
 
-    def places(self) -> Tensor:
-        """The encoding of every place of the features' square: float, 1×256×64×64."""
+    def get_dense_pe(self) -> Tensor:
+        """Positional encoding of every cell of the feature grid, float, 1×256×64×64."""
         dense: Tensor = self.encoder.get_dense_pe()
         return dense
 
     def forward(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Encode what is asked.
+        """Sparse and dense embeddings of prompts.
 
         Returns:
-            tokens, float, N×T×256, the last two of which are the box's, and what is known of every place: float,
-            N×256×rows×columns of the features' grid, or 1×256×1×1 where that is nothing.
+            sparse, float, N×T×256: tokens of the points, then of the box (one or two); and dense, float,
+            N×256×rows×columns of the feature grid, or 1×256×1×1 without masks.
         """
         negative, positive, *corners = (embedding.weight for embedding in self.encoder.point_embeddings)
-        none = self.encoder.not_a_point_embed.weight  # SAM's token for no point
+        no_point = self.encoder.not_a_point_embed.weight
         labels = prompts.labels[..., None]
         count = prompts.points.shape[1]
-        places = [prompts.points] if prompts.boxes is None else [prompts.points, prompts.boxes.reshape(-1, 2, 2)]
-        encoded = self._encode(torch.cat(places, dim=1))
+        coordinates = [prompts.points] if prompts.boxes is None else [prompts.points, prompts.boxes.reshape(-1, 2, 2)]
+        encoded = self._encode(torch.cat(coordinates, dim=1))
         points = encoded[:, :count] + torch.where(labels == POSITIVE, positive, negative)
-        points = torch.where(labels == NO_POINT, none, points)
+        points = torch.where(labels == NO_POINT, no_point, points)
         if prompts.boxes is None:
-            box = none.expand(len(points), 1, -1)
+            box = no_point.expand(len(points), 1, -1)
         else:
             assert prompts.has_box is not None
-            box = torch.where(prompts.has_box[:, None, None], encoded[:, count:] + torch.cat(corners), none)
+            box = torch.where(prompts.has_box[:, None, None], encoded[:, count:] + torch.cat(corners), no_point)
         if prompts.masks is None:
             dense = self.encoder.no_mask_embed.weight[:, :, None, None]
         else:
@@ -100,6 +101,7 @@ class PromptEncoder(nn.Module):
         return torch.cat((points, box), dim=1), dense
 
     def _encode(self, points: Tensor) -> Tensor:
+        """Positional encoding of points, float, N×P×2: N×P×256."""
         centres = points + 0.5
         encoded: Tensor = self.encoder.pe_layer.forward_with_coords(centres, self.encoder.input_image_size)
         return encoded

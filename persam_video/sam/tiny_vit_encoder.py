@@ -1,9 +1,10 @@
-"""MobileSAM's image encoder, and what makes it quick without changing its numbers."""
+"""MobileSAM's image encoder, and its preparation for inference."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import torch
 import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
@@ -11,10 +12,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from persam_video.sam.grids import INPUT_SIZE
-from persam_video.sam.inference_layers import ConvGelu, GeluInPlace
+from persam_video.sam.inference_layers import (
+    ConvGelu,
+    GeluInPlace,
+    has_onednn,
+    pack_linears_if_faster,
+    prepare_for_inference,
+)
 
 _CONV_THEN_GELU = (("conv1", "act"), ("conv1", "act1"), ("conv2", "act2"))
-"""What timm's modules call a convolution and the GELU after it."""
+"""Names of a convolution and of the GELU after it in timm's modules."""
 
 
 class TinyVitEncoder(nn.Module):
@@ -45,23 +52,48 @@ class TinyVitEncoder(nn.Module):
             LayerNorm2d(256),
         )
 
-    def freeze(self) -> None:
-        """Make it quicker for good, with the same numbers: it can no longer be trained, nor its weights be changed.
+    def for_inference(self, device: torch.device, dtype: torch.dtype, *, compile: bool = False) -> Self:
+        """This encoder, changed in place: frozen, with faster layers that give the same numbers, on a device.
 
-        Every batch norm is folded into the convolution before it, and attention takes its biases in the shape for which
-        there is a fused kernel.
+        Args:
+            device: target device.
+            dtype: dtype of autocast, which the weights are rounded to; float32: no autocast.
+            compile: compile the whole encoder with `torch.compile`.
         """
-        modules: list[Any] = list(self.modules())
-        for module in modules:
+        self.eval()
+        self._fold_batch_norms()
+        self._fuse_attention()
+        prepare_for_inference(self, device, dtype)
+        if compile:
+            self.compile()
+        elif device.type == "cpu" and dtype == torch.float32:
+            pack_linears_if_faster(self)
+            if has_onednn("_convolution_pointwise"):
+                self._fuse_gelus()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features, B×256×h/16×w/16, of images, float, B×3×h×w, with sides that are multiples of 16."""
+        features: Tensor = self.neck(self.stages(self.patch_embed(x)))
+        return features
+
+    def _fold_batch_norms(self) -> None:
+        """Fold every batch norm into the convolution before it."""
+        for module in self.modules():
             if isinstance(module, ConvNorm):
-                _fold(module)
+                layer: Any = module
+                layer.conv = fuse_conv_bn_eval(layer.conv, layer.bn)
+                layer.bn = nn.Identity()
+
+    def _fuse_attention(self) -> None:
+        """Replace timm's attention by `_Attention`."""
+        for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, Attention):
                     setattr(module, name, _Attention(child))
 
-    def fuse_gelus(self) -> None:
-        """Make it quicker on a CPU in float32, with the same numbers: GELUs are done with the convolutions before them.
-        After `freeze` and `write_over`."""
+    def _fuse_gelus(self) -> None:
+        """Fuse every GELU with the convolution before it, for float32 on a CPU."""
         for module in list(self.modules()):
             for conv, act in _CONV_THEN_GELU:
                 layer = getattr(module, conv, None)
@@ -69,22 +101,12 @@ class TinyVitEncoder(nn.Module):
                     setattr(module, conv, ConvGelu(layer.conv))
                     setattr(module, act, nn.Identity())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode pictures, float B×3×h×w with sides that are multiples of 16, into features, B×256×h/16×w/16."""
-        features: Tensor = self.neck(self.stages(self.patch_embed(x)))
-        return features
-
-
-def _fold(layer: Any) -> None:
-    layer.conv = fuse_conv_bn_eval(layer.conv, layer.bn)
-    layer.bn = nn.Identity()
-
 
 class _Attention(nn.Module):
-    """Attention within windows, with a learned bias for every pair of places.
+    """Attention within windows with a learned bias for every pair of tokens, by torch's fused kernels.
 
     Args:
-        attention: timm's; its layers are shared.
+        attention: timm's module; its layers are shared, its biases copied in the kernels' layout.
     """
 
     bias: Tensor
@@ -96,16 +118,16 @@ class _Attention(nn.Module):
         self.proj = attention.proj
         self.heads = attention.num_heads
         self.sizes = [attention.key_dim, attention.key_dim, attention.val_dim]
-        # heads×tokens×tokens: with four dimensions its memory would be put in channels-last order along with all
-        # images, for which CUDA has no fused kernel.
+        # heads×tokens×tokens, not 1×heads×tokens×tokens: a move of the network to channels_last would reorder a tensor
+        # of four dimensions, and CUDA has no fused kernel for that order.
         bias = attention.attention_biases.detach()[:, attention.attention_bias_idxs]
         self.register_buffer("bias", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float windows×tokens×C to the same."""
+        """Output of attention, float, windows×tokens×C, of tokens of the same shape."""
         qkv = self.qkv(self.norm(x)).unflatten(2, (self.heads, -1)).transpose(1, 2)
         q, k, v = qkv.split(self.sizes, dim=3)  # [windows, heads, tokens, size]
-        # With a leading 1: without it torch takes the slow path on a CPU.
+        # A bias of three dimensions would take torch's slow path on a CPU.
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias.to(q.dtype)[None])
         projected: Tensor = self.proj(out.transpose(1, 2).flatten(2))
         return projected

@@ -1,9 +1,9 @@
-"""Copies the audio of the original into a new video, packet by packet, without re-encoding it."""
+"""Copy of a video's audio into a new video, packet by packet, without re-encoding it."""
 
 from __future__ import annotations
 
 import errno
-import warnings
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,30 +14,32 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-from persam_video.video.video_file import main_video_stream
+from persam_video.video.video_file import as_fraction, main_video_stream
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+logger = logging.getLogger(__name__)
+
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class AudioCopy:
     """All audio streams of ``source``, added to ``output`` and copied in step with its video.
 
-    Whatever is wrong with the audio is told once, as a warning, and never stops the video.
+    A fault of the audio is logged once, as a warning, and never stops the video.
 
     Args:
-        source: the file that the video's frames come from.
+        source: the video file whose frames are written.
         output: the new container, before its header is written.
-        name: of the new file, for messages.
+        name: path of the new file, for messages.
     """
 
     def __init__(self, source: Path, output: OutputContainer, name: str) -> None:
         self._source, self._output, self._name = source, output, name
         self._has_failed = False
-        self._streams: dict[int, AudioStream] = {}  # of the input's index
+        self._streams: dict[int, AudioStream] = {}  # by the index of the source's stream
         self._pending: Packet[Any] | None = None
         self._start = self._shift = Fraction(0)
         self._packets: Iterator[Packet[Any]] = iter(())
-        self.video_start: Fraction | None = None  # seconds; of the source's own video
+        self.video_start: Fraction | None = None  # of the source's video, seconds
         self._container: InputContainer | None = None
         try:
             self._container = av.open(f"file:{source}", container_options={"protocol_whitelist": "file"})
@@ -45,8 +47,8 @@ class AudioCopy:
             self._fail(error.strerror or str(error))
             return
         video = main_video_stream(self._container)
-        if video is not None and video.start_time is not None and video.time_base:
-            self.video_start = video.start_time * Fraction(video.time_base.numerator, video.time_base.denominator)
+        if video is not None and video.start_time is not None and (unit := as_fraction(video.time_base)):
+            self.video_start = video.start_time * unit
         for stream in self._container.streams.audio:
             self._add(stream)
 
@@ -54,9 +56,12 @@ class AudioCopy:
         return bool(self._streams)
 
     def begin(self, start: Fraction, shift: Fraction) -> None:
-        """Sets what is copied: packets from ``start`` seconds on; ``shift`` seconds are taken off their times.
+        """Set the range to copy.
 
-        A shift of 0 means that the video is written from its beginning, and no packet is left out.
+        Args:
+            start: packets before it (seconds, of the source) are left out.
+            shift: seconds subtracted from the packets' times. 0: the video is written from its beginning, and no packet
+                is left out.
         """
         self._start, self._shift = start, shift
         if self._container is not None and self._streams:
@@ -64,7 +69,7 @@ class AudioCopy:
             self._packets = self._container.demux(*streams)
 
     def copy_until(self, time: Fraction) -> None:
-        """Copies the packets up to ``time`` (seconds, of the source)."""
+        """Copy the packets up to ``time`` (seconds, of the source)."""
         while (packet := self._next()) is not None:
             if _time(packet) > time:
                 self._pending = packet
@@ -72,10 +77,10 @@ class AudioCopy:
             self._mux(packet)
 
     def finish(self, end: Fraction) -> None:
-        """Copies the rest; only up to ``end`` (seconds, of the source) where the source's video goes on after that."""
+        """Copy the rest; only up to ``end`` (seconds, of the source) where the source's video continues after that."""
         if not self._streams:
             return
-        limit = end if self._video_goes_on(end) else None
+        limit = end if self._video_continues(end) else None
         open_streams = set(self._streams)
         while open_streams and (packet := self._next()) is not None:
             if limit is not None and _time(packet) >= limit:
@@ -84,13 +89,13 @@ class AudioCopy:
                 self._mux(packet)
 
     def reject(self) -> None:
-        """Tells that the container does not take the audio after all, and closes the source."""
+        """Warn that the container does not accept the audio after all, and close the source."""
         self._has_failed = True
         self._warn_of_codec(" and ".join(sorted({_codec_name(stream) for stream in self._streams.values()})))
         self.close()
 
     def close(self) -> None:
-        """Closes the source. May be repeated."""
+        """Close the source. May be repeated."""
         self._packets, self._pending, self._streams = iter(()), None, {}
         if self._container is not None:
             self._container.close()
@@ -108,7 +113,7 @@ class AudioCopy:
         self._streams[stream.index] = copy
 
     def _next(self) -> Packet[Any] | None:
-        """The next packet that can be copied and is not before the start."""
+        """Next packet that can be copied and is not before the start."""
         if self._pending is not None:
             packet, self._pending = self._pending, None
             return packet
@@ -138,18 +143,17 @@ class AudioCopy:
         try:
             self._output.mux_one(packet)
         except av.FFmpegError as error:
-            if error.errno in _NO_ROOM:  # no fault of the audio
+            if error.errno in _STORAGE_ERRORS:  # not the fault of the audio
                 raise
             self._fail(error.strerror or str(error))
 
-    def _video_goes_on(self, end: Fraction) -> bool:
+    def _video_continues(self, end: Fraction) -> bool:
         """Whether the source has video at or after ``end`` seconds: then the new video ends earlier than the source."""
         try:
             with av.open(f"file:{self._source}", container_options={"protocol_whitelist": "file"}) as container:
                 video = main_video_stream(container)
-                if video is None or not video.time_base:
+                if video is None or (unit := as_fraction(video.time_base)) is None:
                     return False
-                unit = Fraction(video.time_base.numerator, video.time_base.denominator)
                 container.seek(int(end / unit), stream=video)
                 return any(
                     packet.size and packet.pts is not None and packet.pts * unit >= end
@@ -161,13 +165,12 @@ class AudioCopy:
     def _warn_of_codec(self, codec: str) -> None:
         container = Path(self._name).suffix
         advice = "give an .mkv file to keep it" if container != ".mkv" else "convert the audio first"
-        warnings.warn(f"{self._name}: {container} cannot hold {codec} audio, left out; {advice}", stacklevel=6)
+        logger.warning(f"{self._name}: {container} cannot hold {codec} audio, left out; {advice}")
 
     def _fail(self, reason: str) -> None:
         if not self._has_failed:
-            warnings.warn(
-                f"{self._source}: its audio could not be copied whole ({reason}); {self._name} has what could be read",
-                stacklevel=5,
+            logger.warning(
+                f"{self._source}: its audio could not be copied completely ({reason}); {self._name} has only part of it"
             )
         self._has_failed = True
 
@@ -177,6 +180,6 @@ def _codec_name(stream: AudioStream) -> str:
 
 
 def _time(packet: Packet[Any]) -> Fraction:
-    """When the packet is due, in seconds of the source."""
+    """Presentation time of a packet, in seconds of the source."""
     ticks = packet.pts if packet.pts is not None else packet.dts
     return (ticks or 0) * Fraction(packet.time_base.numerator, packet.time_base.denominator)

@@ -1,4 +1,4 @@
-"""How long a file should be, from the sizes that its container states."""
+"""Size that a video file should have, from the sizes in its container."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def declared_size(path: Path) -> int | None:
-    """Bytes that a Matroska, WebM or RIFF (AVI) file should have at least; None where it does not say."""
+    """Bytes that a Matroska, WebM or RIFF (AVI) file should have at least; None where it declares no size."""
     with path.open("rb") as file:
         start = file.read(4)
         file.seek(0)
@@ -21,7 +21,7 @@ def declared_size(path: Path) -> int | None:
 
 
 def _riff_size(file: BinaryIO) -> int:
-    """End of the last of the RIFF chunks: large AVI files have several."""
+    """End of the last RIFF chunk: large AVI files have several."""
     end = 0
     while (header := file.read(8))[:4] == b"RIFF" and len(header) == 8:
         end += 8 + int.from_bytes(header[4:], "little")

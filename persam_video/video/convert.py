@@ -1,6 +1,6 @@
-"""From decoded frames to upright RGB pictures: interlacing, colours, rotation.
+"""Conversion of decoded frames to upright RGB images: interlacing, colours, rotation.
 
-Pixels are those that are stored: a frame of non-square pixels (anamorphic video) is not stretched, because masks are
+Pixels stay as they are stored: a frame of non-square pixels (anamorphic video) is not stretched, because masks are
 drawn on stored pixels. Transparency is dropped. HDR is not tone-mapped.
 """
 
@@ -21,7 +21,7 @@ from persam_video.frame import Image
 _SideData: Any = SideDataContainer  # the stub lists other kinds of keys, and no argument
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: black 16, white 235
 _HD_HEIGHT = 720  # from this height on, untagged video is BT.709
-# AVColorSpace → the matrix the converter uses; what is not here counts as untagged.
+# AVColorSpace → the converter's matrix; others count as untagged.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -32,27 +32,27 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }
 _PLANAR = {"nv12": "yuv420p", "nv16": "yuv422p", "p010le": "yuv420p10le"}
-"""By what hardware decodes to, the same pixels as the processor's: the converter makes other colours of the former."""
+"""Format of hardware decoders → that of software decoders: the converter makes other colours of the former."""
 _LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
 
 class RgbConverter:
-    """StreamSerializer decoded frames into upright RGB pictures, all of the first one's size."""
+    """Converts decoded frames to upright RGB images, all of the size of the first one."""
 
     def __init__(self) -> None:
-        self._reformatter = VideoReformatter()  # one for all: each has its own tables
+        self._reformatter = VideoReformatter()  # shared by all frames: a new one would compute its tables again
         self._planar = VideoReformatter()
         self._stored_size: tuple[int, int] | None = None
 
     def convert(self, frame: av.VideoFrame) -> Image:
-        """The upright picture of a frame: RGB, uint8, H×W×3, contiguous, full range.
+        """Upright image of a frame: RGB, uint8, H×W×3, contiguous, full range.
 
-        The matrix and the range are those that the frame is tagged with. Untagged video is taken as BT.709 from
-        720 stored rows on and as BT.601 below, limited range, as players do.
+        The matrix and the range are those of the frame's tags. Untagged video is taken as BT.709 from 720 stored rows
+        on and as BT.601 below, limited range, as players do.
         """
         if self._stored_size is None:
             self._stored_size = (frame.width, frame.height)
-        width, height = self._stored_size  # a stream that changes its size is scaled, as players do
+        width, height = self._stored_size  # players too scale a stream that changes its size
         untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
         planar = _PLANAR.get(frame.format.name)
         rgb = self._reformatter.reformat(
@@ -66,20 +66,20 @@ class RgbConverter:
         image = cast(Image, rgb.to_ndarray())
         if frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
             image = _LIMITED_TO_FULL[image]  # the converter takes all grey for full range
-        # A copy, so that the picture does not keep the decoder's buffers alive.
+        # A copy, so that the image does not keep the decoder's buffers alive.
         return np.array(_upright(image, frame), order="C")
 
 
 def _upright(image: Image, frame: av.VideoFrame) -> Image:
-    """View of ``image`` turned and mirrored by the frame's display matrix, in steps of 90 degrees."""
+    """View of ``image`` rotated and mirrored by the frame's display matrix, in steps of 90 degrees."""
     try:
-        # Not ``frame.side_data``: that refers to the frame and is kept by it, so that only the garbage collector frees
-        # them, now and then, and dozens of frames keep their buffers until it does.
+        # Not ``frame.side_data``: that makes a reference cycle with the frame, so that dozens of frames keep their
+        # buffers until the garbage collector runs.
         side_data = _SideData(frame)
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
-    except (KeyError, ValueError):  # none; or other side data that this PyAV has no name for
-        turned: Image = np.rot90(image, round(frame.rotation / 90) % 4)
-        return turned
+    except (KeyError, ValueError):  # there is none, or this PyAV has no name for other side data
+        rotated: Image = np.rot90(image, round(frame.rotation / 90) % 4)
+        return rotated
     # A point (x, y) goes to (a x + c y, b x + d y).
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
     if abs(b) > abs(a):
@@ -91,9 +91,9 @@ def _upright(image: Image, frame: av.VideoFrame) -> Image:
 
 
 class Deinterlacer:
-    """Deinterlaces the frames that are flagged as interlaced: one frame out for each frame in, times kept.
+    """Deinterlaces the frames that are flagged as interlaced: one frame out for each frame in, with its time.
 
-    Nothing is set up before the first such frame; until then frames pass untouched and at once.
+    Up to the first such frame, frames are returned unchanged and at once.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Deinterlacer:
         self._times: deque[tuple[int | None, int | None]] = deque()
 
     def push(self, frame: av.VideoFrame) -> list[av.VideoFrame]:
-        """Takes the next frame; returns those that are ready, in order."""
+        """Pass the next frame in; returns the frames that are ready, in order."""
         layout = (frame.width, frame.height, frame.format.name)
         ready: list[av.VideoFrame] = []
         if self._graph is not None and layout != self._layout:
@@ -116,7 +116,7 @@ class Deinterlacer:
         return ready + self._pull()
 
     def flush(self) -> list[av.VideoFrame]:
-        """The frames still held back, in order."""
+        """The frames that the filter still holds, in order."""
         if self._graph is None:
             return []
         self._graph.vpush(None)
@@ -133,7 +133,7 @@ class Deinterlacer:
                 frame = self._graph.vpull()
             except (BlockingIOError, EOFError):
                 break
-            frame.pts, frame.dts = self._times.popleft()  # the filter has its own unit of time
+            frame.pts, frame.dts = self._times.popleft()  # the filter has a time base of its own
             ready.append(frame)
         return ready
 

@@ -1,4 +1,4 @@
-"""Reads a video file, or pictures, as a stream of upright RGB frames."""
+"""Reader of a video file, or of image files, as a stream of upright RGB frames."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from persam_video.errors import DamagedVideoError, VideoError
 from persam_video.files.images import IMAGE_SUFFIXES
 from persam_video.frame import Frame
+from persam_video.messages import parameter
 from persam_video.video.image_sequence import ImageSequence
 from persam_video.video.span import Span
 from persam_video.video.video_file import VideoFile
@@ -18,10 +20,10 @@ from persam_video.video.video_file import VideoFile
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video before it is read through.
+    """Properties of a video, known before it is read through.
 
     Args:
-        path: the file, or the folder of the pictures.
+        path: the video file, or the folder of the images.
         width: of the upright frames, pixels.
         height: of the upright frames, pixels.
         time_base: seconds per unit of ``Frame.pts``.
@@ -29,7 +31,7 @@ class VideoInfo:
             None where unknown.
         frame_count: how many frames the reader will yield. Where the container does not count them it is estimated
             from the duration, good for a progress bar; None where even that is unknown.
-        is_images: pictures, not a video file.
+        is_images: whether the frames are image files, not those of a video file.
     """
 
     path: Path
@@ -42,13 +44,13 @@ class VideoInfo:
 
 
 class VideoReader:
-    """The wanted frames of a video, one at a time; iterate once, and close it or use it in a ``with`` block.
+    """The wanted frames of a video, one at a time; can be iterated once, and is closed by `close` or a ``with`` block.
 
     Frames are RGB, uint8, H×W×3, contiguous, upright, and all of the size in ``info``. Memory does not grow with
-    the length of the video. Not for two threads at a time: close it from the thread that reads, or after that one.
+    the length of the video. Not thread-safe: close it in the thread that reads, or after that one has ended.
 
     Iterating raises:
-        DamagedVideoError: the video is damaged or cut short; every frame before that was yielded.
+        DamagedVideoError: the video is damaged or truncated; every frame before that was yielded.
     """
 
     info: VideoInfo
@@ -75,7 +77,7 @@ class VideoReader:
 
     @property
     def first(self) -> Frame:
-        """The first frame, until frames are read."""
+        """The first frame; RuntimeError once frames are read."""
         if self._first is None:
             raise RuntimeError("the first frame was read already; open the video again")
         return self._first
@@ -86,7 +88,7 @@ class VideoReader:
         self._was_iterated = True
         return self._iterate()
 
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -95,7 +97,7 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; nothing more can be read. May be repeated."""
+        """Close the file; nothing more can be read. May be repeated."""
         self._first = None
         self._frames.close()
         self._source.close()
@@ -104,7 +106,7 @@ class VideoReader:
         if self._first is not None:
             first, self._first = self._first, None
             yield first
-            del first  # only the caller decides how long a picture is kept
+            del first  # only the caller decides how long an image is kept
         yield from self._frames
 
     def _read_first(self, span: Span) -> Frame:
@@ -112,7 +114,7 @@ class VideoReader:
             frame = next(self._frames, None)
         except DamagedVideoError as error:
             raise VideoError(
-                str(error) + (f"; --start must be below {error.frame_index}" if error.frame_index else "")
+                str(error) + (f"; {parameter('start')} must be below {error.frame_index}" if error.frame_index else "")
             ) from error
         if frame is not None:
             return frame
@@ -121,11 +123,14 @@ class VideoReader:
             raise VideoError(f"{path}: holds no frame; give a video with at least one")
         if span.was_passed:
             raise VideoError(
-                f"{path}: no frame lies between --start {span.start} and --end {span.end}; move them apart"
+                f"{path}: no frame lies between {parameter('start', span.start)} and {parameter('end', span.end)}; "
+                "move them apart"
             )
         seconds = f" ({float(count / self._source.frame_rate):.2f} s)" if self._source.frame_rate else ""
         limit = "the end" if isinstance(span.start, float) else str(count)
-        raise VideoError(f"{path}: has only {count} frames{seconds}; --start must be below {limit}, not {span.start}")
+        raise VideoError(
+            f"{path}: has only {count} frames{seconds}; {parameter('start')} must be below {limit}, not {span.start}"
+        )
 
 
 def open_video(
@@ -137,31 +142,31 @@ def open_video(
     image_frame_rate: Fraction | int = 24,
     hwaccel: str | None = None,
 ) -> VideoReader:
-    """Opens a video file (mp4, mov, mkv, webm, avi, gif), a folder of pictures, or a glob pattern of pictures.
+    """Open a video file (mp4, mov, mkv, webm, avi, gif), a folder of images, or a glob pattern of image files.
 
-    The first wanted frame is decoded at once, so that what cannot be read is told here and not later.
+    The first wanted frame is read at once, so that unreadable videos are refused here and not later.
 
     Args:
-        source: the file, the folder, or a pattern such as ``"frames/*.jpg"``. Pictures are read in natural order.
+        source: the file, the folder, or a pattern such as ``"frames/*.jpg"``. Images are read in natural order.
         start: first frame wanted; an int is its index, a float is seconds after the first frame.
         end: first frame no longer wanted, in the same way; None is the end of the video.
         stride: 1 for every frame, 2 for every other one.
-        image_frame_rate: pictures per second.
-        hwaccel: the kind of device that decodes a video file, such as ``cuda``; None for the processor.
+        image_frame_rate: frames per second of image files.
+        hwaccel: the kind of device that decodes a video file, such as ``cuda``; None for the CPU.
 
     Raises:
-        VideoError: there is no such thing, it is no video, it holds no frame, or ``start``, ``end``, ``stride``
+        VideoError: the source does not exist, is not a video, or holds no frame, or ``start``, ``end``, ``stride``
             leave none.
         DeviceError: the device of ``hwaccel`` cannot decode the video.
     """
     span = Span(start, end, stride)
     if image_frame_rate <= 0:
-        raise VideoError(f"--image-frame-rate is {image_frame_rate}; it must be above 0")
+        raise VideoError(f"{parameter('image_frame_rate', image_frame_rate)}: it must be above 0")
     path = Path(source)
     if path.is_dir() or (not path.exists() and any(character in str(source) for character in "*?[")):
         return VideoReader(ImageSequence(path, Fraction(image_frame_rate)), span)
     if not path.is_file():
-        raise VideoError(f"{path}: no such file; give a video file, a folder of pictures, or a pattern of pictures")
+        raise VideoError(f"{path}: no such file; give a video file, a folder of images, or a pattern of image files")
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise VideoError(f'{path}: is a single picture; give its folder, or a glob pattern like "*{path.suffix}"')
+        raise VideoError(f'{path}: is a single image; give its folder, or a glob pattern like "*{path.suffix}"')
     return VideoReader(VideoFile(path, hwaccel), span)

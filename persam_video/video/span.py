@@ -1,4 +1,4 @@
-"""Which frames of a video are wanted."""
+"""Range of the wanted frames of a video."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from persam_video.errors import VideoError
+from persam_video.messages import parameter
 
 
 @dataclass
 class Span:
-    """Every ``stride``-th frame from ``start`` up to, and without, ``end``.
+    """Every ``stride``-th frame from ``start`` up to, but not including, ``end``.
 
     Args:
         start: an int is a frame's index, a float is seconds after the first frame.
@@ -29,29 +30,30 @@ class Span:
     was_passed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        for name, value in (("--start", self.start), ("--end", self.end)):
+        start, end = parameter("start", self.start), parameter("end", self.end)
+        for argument, value in ((start, self.start), (end, self.end)):
             if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise VideoError(f"{name} is {value}; it must be 0 or more (frames, or seconds with a decimal point)")
+                raise VideoError(f"{argument}: it must be 0 or more (frames, or seconds with a decimal point)")
         if self.stride < 1:
-            raise VideoError(f"--stride is {self.stride}; it must be 1 or more")
-        if self.end is not None and type(self.end) is type(self.start) and self.end <= self.start:
-            raise VideoError(f"--end is {self.end} and --start is {self.start}; --end must be above --start")
+            raise VideoError(f"{parameter('stride', self.stride)}: it must be 1 or more")
         if self.end == 0:
-            raise VideoError("--end is 0, which leaves no frame; it must be above 0")
+            raise VideoError(f"{end}: it leaves no frame and must be above 0")
+        if self.end is not None and type(self.end) is type(self.start) and self.end <= self.start:
+            raise VideoError(f"{start} and {end}: {parameter('end')} must be above {parameter('start')}")
 
     def is_past(self, index: int, time: Fraction) -> bool:
-        """Whether the frame (``time``: seconds after the first frame) and all after it are not wanted."""
+        """Whether the frame (``time``: seconds after the first frame) and all after it are past the end."""
         self.was_passed = self.end is not None and _reached(self.end, index, time)
         return self.was_passed
 
     def wants(self, index: int, time: Fraction) -> bool:
-        """Whether the frame is wanted; ask for each frame in turn, and only before ``is_past``."""
+        """Whether the frame is wanted; to be called for each frame in turn, up to the first that ``is_past``."""
         if self.first_index is None and _reached(self.start, index, time):
             self.first_index = index
         return self.first_index is not None and (index - self.first_index) % self.stride == 0
 
     def count(self, total: int | None, frame_rate: Fraction | None) -> int | None:
-        """How many frames are wanted, known once the first one was; None where it cannot be told."""
+        """Number of wanted frames, known once ``wants`` has found the first one; None where unknown."""
         end = self.end
         if isinstance(end, float):
             if frame_rate is None:

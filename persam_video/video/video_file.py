@@ -1,4 +1,4 @@
-"""A video file: opened, checked, decoded frame by frame, and any damage told from an ordinary end."""
+"""A video file: opened, checked, decoded frame by frame, with damage distinguished from an ordinary end."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from av.video.stream import VideoStream
 
 from persam_video.errors import DamagedVideoError, DeviceError, VideoError
 from persam_video.frame import Frame
+from persam_video.messages import parameter, pluralize
 from persam_video.video.container_size import declared_size
 from persam_video.video.convert import Deinterlacer, RgbConverter
 from persam_video.video.span import Span
 
-_KINDS = "give an mp4, mov, mkv, webm, avi or gif file, a folder of pictures, or a glob pattern of pictures"
+_KINDS = "give an mp4, mov, mkv, webm, avi or gif file, a folder of images, or a glob pattern of image files"
 _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 class _BrokenError(Exception):
-    """Decoding cannot go on; the text says why."""
+    """Decoding cannot continue; the message is the reason."""
 
 
 class VideoFile:
     """One video file, read once from its start.
 
     Args:
-        hwaccel: the kind of device that decodes, such as ``cuda``; None for the processor.
+        hwaccel: the kind of device that decodes, such as ``cuda``; None for the CPU.
 
     Raises:
-        VideoError: it does not exist, is no video, or nothing in it can be decoded.
+        VideoError: it does not exist, is not a video, or nothing in it can be decoded.
         DeviceError: the device cannot decode it.
     """
 
@@ -49,24 +50,24 @@ class VideoFile:
             raise
         stream = self._stream
         self._hwaccel = hwaccel
-        if hwaccel is not None and not stream.codec_context.is_hwaccel:  # PyAV says nothing of it
+        if hwaccel is not None and not stream.codec_context.is_hwaccel:  # PyAV raises nothing then
             self._container.close()
             raise _no_decoder(path, hwaccel)
         self.time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
         self.frame_rate = as_fraction(stream.average_rate) or as_fraction(stream.guessed_rate)
         self.total = self._frame_count()
-        self.count = 0  # of the frames that were passed, wanted or not
+        self.count = 0  # of the frames passed, wanted or not
         self._tail_is_missing = False
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._container.close()
 
     def frames(self, span: Span) -> Generator[Frame, None, None]:
-        """The wanted frames, in the order they are shown in.
+        """The wanted frames, in presentation order.
 
         Raises:
-            DamagedVideoError: the file is damaged or cut short; every frame before that was yielded.
+            DamagedVideoError: the file is damaged or truncated; every frame before that was yielded.
         """
         converter = RgbConverter()
         step = max(round(1 / (self.frame_rate * self.time_base)), 1) if self.frame_rate else 1
@@ -91,14 +92,9 @@ class VideoFile:
             if self._hwaccel is not None and self.count == 0:
                 raise _no_decoder(self.path, self._hwaccel) from error
             reason = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+            before = f"{pluralize(self.count, 'frame')} before it could be read" if self.count else "no frame before it"
             raise DamagedVideoError(
-                f"{self.path}: damaged at frame {self.count} ({reason}); "
-                + (
-                    f"{self.count} frame{'s' * (self.count > 1)} before it could be read"
-                    if self.count
-                    else "no frame before it"
-                ),
-                frame_index=self.count,
+                f"{self.path}: damaged at frame {self.count} ({reason}); {before}", frame_index=self.count
             ) from error
 
     def _progressive_frames(self) -> Iterator[av.VideoFrame]:
@@ -113,20 +109,20 @@ class VideoFile:
 
     def _decoded_frames(self) -> Iterator[av.VideoFrame]:
         count = 0
-        # Each thread of a device's decoder would take some of its few surfaces.
+        # Each thread of a hardware decoder would take some of its few surfaces.
         for frame in self._decode("AUTO" if self._hwaccel is None else "NONE"):
             count += 1
             yield frame
         if self._tail_is_missing:
-            # Threaded decoders may lose an error among the last few packets, and good frames with it. Decode again
-            # without threads: it tells the frames that can be had, and whether anything was wrong at all.
+            # Threaded decoders may lose an error among the last few packets, and good frames with it. Decoding again
+            # without threads gives the frames that can be decoded, and the error if there is one.
             self._container.close()
-            self._container = _open(self.path)  # by the processor: only it has a decoder without threads
+            self._container = _open(self.path)  # in software: only these decoders can do without threads
             self._stream = _video_stream(self._container, self.path)
             yield from islice(self._decode("NONE"), count, None)
 
     def _decode(self, thread_type: str) -> Iterator[av.VideoFrame]:
-        """All frames in the order they are shown in.
+        """All frames in presentation order.
 
         Raises:
             _BrokenError: a packet cannot be decoded, or the file ends before it should.
@@ -135,7 +131,7 @@ class VideoFile:
         stream.thread_type = thread_type
         broken: _BrokenError | None = None
         packets = 0
-        next_dts: int | None = None  # of the packet after the last whole one
+        next_dts: int | None = None  # of the packet after the last complete one
         newest_pts: int | None = None
         shown_pts: int | None = None
         end: int | None = None
@@ -149,7 +145,7 @@ class VideoFile:
                 broken = _BrokenError(error.strerror)
                 break
             packets += packet.dts is not None or packet.pts is not None  # the last of all is a dummy
-            if not packet.size:  # a frame that was left out; the decoder would take it for the end
+            if not packet.size:  # a dropped frame; the decoder would take it for the end
                 continue
             if packet.is_corrupt:
                 broken, next_dts = _BrokenError("the file ends within it"), packet.dts
@@ -162,7 +158,7 @@ class VideoFile:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                # What the decoder still holds may be built on the broken packet: it is given up.
+                # Frames that the decoder still holds may depend on the broken packet: they are dropped.
                 raise _BrokenError(error.strerror) from error
             for frame in frames:
                 shown_pts = frame.pts
@@ -177,7 +173,7 @@ class VideoFile:
                 broken = broken or _BrokenError(error.strerror)
         for frame in held:
             if broken is not None and frame.pts is not None and next_dts is not None and frame.pts > next_dts:
-                break  # frames that go before this one may be among those that are missing
+                break  # frames before this one may be missing
             shown_pts = frame.pts
             yield frame
         if broken is not None:
@@ -185,32 +181,32 @@ class VideoFile:
         self._tail_is_missing = newest_pts is not None and (shown_pts is None or shown_pts < newest_pts)
 
     def _is_cut_short(self, packets: int, end: int | None) -> bool:
-        """Whether the container promises more video than was found.
+        """Whether the container declares more video than was found.
 
         Args:
-            packets: how many there were.
+            packets: their number.
             end: when the last one ends, in units of the stream's time base.
         """
         stream, kind = self._stream, self._container.format.name
         size = self.path.stat().st_size
         if "mp4" in kind:
             return any(entry.pos + entry.size > size for entry in stream.index_entries[packets:])
-        promised = declared_size(self.path)
-        if promised is None or promised <= size:
+        declared = declared_size(self.path)
+        if declared is None or declared <= size:
             return False
         if kind == "avi":
             return packets < stream.frames
         duration = self._container.duration
         if duration is None or end is None or not self.frame_rate:
             return True
-        # Only what follows the video may be missing, such as the index for seeking.
+        # Otherwise only data after the video is missing, such as the index for seeking.
         return end * self.time_base < Fraction(duration, av.time_base) - 1 / self.frame_rate
 
     def _frame_count(self) -> int | None:
-        """How many frames there are, or nearly, where the container tells; else None."""
+        """Number of frames, exact or estimated from the container's duration; None where it has neither."""
         stream, container = self._stream, self._container
         if "mp4" in container.format.name and stream.frames and len(stream.index_entries):
-            # Edit lists keep packets from being shown.
+            # Edit lists hide packets.
             return sum(not entry.is_discard for entry in stream.index_entries)
         if stream.frames and container.format.name != "gif":
             return stream.frames
@@ -227,29 +223,29 @@ class VideoFile:
 
 
 def as_fraction(value: Any) -> Fraction | None:
-    """PyAV's rationals are fractions, or from its version 19 on a type of its own; unset ones are falsy."""
+    """Fraction of a rational of PyAV, or None if it is unset: a Fraction, or from version 19 on a type of its own."""
     return Fraction(value.numerator, value.denominator) if value else None
 
 
 def _open(path: Path, hwaccel: str | None = None) -> InputContainer:
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: is empty (0 bytes); {_KINDS}")
-    # "file:" because FFmpeg takes what stands before a colon in the name for a protocol; the whitelist because a
-    # playlist must not make it fetch things from elsewhere.
+    # "file:" because FFmpeg takes the part of a name before a colon for a protocol; the whitelist because a playlist
+    # must not make it fetch other resources.
     url, options = f"file:{path}", {"protocol_whitelist": "file"}
     try:
         container = av.open(url, mode="r", container_options=options)
     except EOFError as error:
-        raise VideoError(f"{path}: holds no frame, or is cut short; {_KINDS}") from error
+        raise VideoError(f"{path}: holds no frame, or is truncated; {_KINDS}") from error
     except (av.FFmpegError, OSError) as error:
         with path.open("rb") as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"
-        hint = "it may be cut short; record or download it again" if is_mp4 else _KINDS
+        hint = "it may be truncated; record or download it again" if is_mp4 else _KINDS
         raise VideoError(f"{path}: cannot be read as a video ({error.strerror}); {hint}") from error
     name = container.format.name
-    if name in ("tty", "image2") or name.endswith("_pipe"):  # text, or a single picture
+    if name in ("tty", "image2") or name.endswith("_pipe"):  # text, or a single image
         container.close()
-        raise VideoError(f"{path}: is no video; {_KINDS}")
+        raise VideoError(f"{path}: is not a video; {_KINDS}")
     if hwaccel is None:
         return container
     container.close()
@@ -266,13 +262,13 @@ def _open(path: Path, hwaccel: str | None = None) -> InputContainer:
 def _no_decoder(path: Path, hwaccel: str) -> DeviceError:
     kinds = ", ".join(hwdevices_available()) or "none"
     return DeviceError(
-        f"--hwaccel {hwaccel}: cannot decode {path} here; FFmpeg was built with {kinds}, which need the hardware, its "
-        "driver and a codec it knows; leave the option out to decode on the processor"
+        f"{parameter('hwaccel', hwaccel)}: cannot decode {path} here; FFmpeg was built with {kinds}, which need the "
+        f"hardware, its driver and a codec it supports; leave {parameter('hwaccel')} out to decode on the CPU"
     )
 
 
 def main_video_stream(container: InputContainer) -> VideoStream | None:
-    """The first video stream that is no cover art."""
+    """First video stream that is not cover art, or None."""
     return next((stream for stream in container.streams.video if not stream.disposition & _COVER_ART), None)
 
 

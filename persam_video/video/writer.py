@@ -1,4 +1,4 @@
-"""Writes RGB frames as an H.264 video with the timing, and the audio, of the original."""
+"""Writer of RGB frames as an H.264 video with the timing, and the audio, of the original."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
@@ -15,41 +16,41 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from persam_video.errors import OutputError
+from persam_video.files.atomic import CreatedFolders, check_writable, partial_path
 from persam_video.frame import Image
 from persam_video.video.audio import AudioCopy
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each frame is written under its own time
+_QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each packet has its own frame's time
 _BT709 = 1
 _LIMITED_RANGE = 1
-_FAILURES = (av.FFmpegError, OSError, ValueError)
+_WRITE_ERRORS = (av.FFmpegError, OSError, ValueError)
 
 
 class VideoWriter:
     """A new video file: H.264, 4:2:0, BT.709 limited range, in an .mp4, .mov or .mkv file.
 
-    A width or height that is odd is padded to the next even number by repeating the last column or row, as 4:2:0 has
-    half as many colour samples. The file is written under a hidden name beside its own and gets its own name in
-    ``close``, so a file of that name is always whole. In a ``with`` block an exception discards it.
+    An odd width or height is padded to the next even number by repeating the last column or row, as 4:2:0 has half as
+    many colour samples. The file is written under a hidden name beside its own and gets its own name in ``close``, so
+    that a file of that name is always complete. In a ``with`` block an exception discards it.
 
-    Times are the original's: written from its beginning, a video has the timestamps of the original; from later on,
-    the first frame is at 0 and the differences stay. In .mp4 and .mov nothing is rounded, .mkv counts milliseconds.
+    Times are the original's: a video written from its beginning has the timestamps of the original; of one from later
+    on, the first frame is at 0 and the differences stay. In .mp4 and .mov nothing is rounded, .mkv counts milliseconds.
+
+    Audio that the container cannot hold, or that is damaged, is left out with a warning in the log.
 
     Args:
-        path: file to write; its folder is made when it is missing.
+        path: file to write; its folder is created if it is missing.
         width: of the frames, pixels.
         height: of the frames, pixels.
-        time_base: seconds per unit of the ``pts`` that are given to ``write``.
-        frame_rate: average frames per second; tells how long the last frame lasts. None where unknown.
-        audio_from: the video the frames come from; its audio is copied as it is, cut to the time that is written.
-        overwrite: whether a file that exists may be replaced.
+        time_base: seconds per unit of the ``pts`` of ``write``.
+        frame_rate: average frames per second, for the duration of the last frame; None where unknown.
+        audio_from: the video whose frames are written; its audio is copied as it is, cut to the time that is written.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
         OutputError: the file exists, its name has another suffix, or it cannot be written there; nothing is left
             behind.
-
-    Warns:
-        UserWarning: audio that the container cannot hold, or that is damaged; the video is written all the same.
     """
 
     def __init__(
@@ -68,27 +69,27 @@ class VideoWriter:
         self._last_duration = max(round(1 / (frame_rate * time_base)), 1) if frame_rate else 0
         self._first_pts: int | None = None
         self._last_pts = 0
-        self._shift = 0  # taken off each pts
+        self._shift = 0  # subtracted from each pts
         self._reformatter = VideoReformatter()
         self._container: OutputContainer | None = None
         self._audio: AudioCopy | None = None
-        self._made_folders: list[Path] = []
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._created = CreatedFolders()
+        self._partial = partial_path(self.path)
         try:
             _check_path(self.path, audio_from, overwrite)
-            self._make_folder()
+            self._created.create(self.path.parent)
             self._partial.touch()
             self._stream = self._open(frame_rate, audio_from)
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
 
     def write(self, image: Image, pts: int) -> None:
-        """Adds a frame.
+        """Add a frame.
 
         Args:
-            image: RGB, uint8, H×W×3, of the size given at the beginning.
-            pts: when it is shown, in units of ``time_base``; later than the frame before.
+            image: RGB, uint8, H×W×3, of the video's size.
+            pts: presentation time in units of ``time_base``; later than that of the frame before.
 
         Raises:
             OutputError: the disk is full, or the encoder failed; what was written is removed.
@@ -112,12 +113,12 @@ class VideoWriter:
             self._encode(self._to_yuv(image, pts))
             if self._audio is not None:
                 self._audio.copy_until(pts * self._time_base)
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
 
     def close(self) -> None:
-        """Finishes the file and gives it its name. Without a frame there is no file. May be repeated.
+        """Finish the file and give it its name. Without a frame there is no file. May be repeated.
 
         Raises:
             OutputError: the disk is full, or the encoder failed; what was written is removed.
@@ -135,30 +136,25 @@ class VideoWriter:
             container, self._container = self._container, None
             container.close()
             self._partial.replace(self.path)
-        except _FAILURES as error:
+        except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
 
     def discard(self) -> None:
-        """Removes what was written, and the folders that were made for it; a finished file stays. May be repeated."""
+        """Remove what was written, and the folders created for it; a finished file stays. May be repeated."""
         if self._audio is not None:
             self._audio.close()
         container, self._container = self._container, None
         # First, so that closing does not spend time on finishing the file.
         self._partial.unlink(missing_ok=True)
         if container is not None:
-            with suppress(*_FAILURES):
+            with suppress(*_WRITE_ERRORS):
                 container.close()
             self._partial.unlink(missing_ok=True)
         if not self.path.exists():
-            for folder in reversed(self._made_folders):
-                try:
-                    folder.rmdir()
-                except OSError:  # something else was put there
-                    break
-            self._made_folders = []
+            self._created.remove_empty()
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -169,23 +165,13 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _make_folder(self) -> None:
-        missing = []
-        folder = self.path.parent
-        while not folder.exists():
-            missing.append(folder)
-            folder = folder.parent
-        for folder in reversed(missing):
-            folder.mkdir()
-            self._made_folders.append(folder)
-
     def _open(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
-        """Opens the file and writes its header, without the audio where the container does not take it after all."""
+        """Open the file and write its header, without the audio if the container does not accept it after all."""
         stream = self._open_container(frame_rate, audio_from)
         assert self._container is not None
         try:
             self._container.start_encoding()
-        except _FAILURES:
+        except _WRITE_ERRORS:
             if not self._audio:
                 raise
             self._audio.reject()
@@ -208,7 +194,7 @@ class VideoWriter:
         if audio_from is not None:
             self._audio = AudioCopy(audio_from, container, str(self.path))
         if muxer == "matroska":
-            # Audio may begin a little before 0; by default all times would be moved for that.
+            # Audio may begin a little before 0; by default all times would be shifted for that.
             container.container_options["avoid_negative_ts"] = "disabled"
         else:
             container.container_options["movflags"] = "faststart"
@@ -220,10 +206,10 @@ class VideoWriter:
         start = pts * self._time_base
         if self._audio is None:
             return
-        own_start = self._audio.video_start
-        # Half a frame of doubt: some containers know the beginning only roughly.
+        video_start = self._audio.video_start
+        # Half a frame: some containers store the beginning only roughly.
         tolerance = self._last_duration * self._time_base / 2
-        if own_start is not None and start - own_start <= tolerance and pts >= 0:
+        if video_start is not None and start - video_start <= tolerance and pts >= 0:
             self._shift = 0
         self._audio.begin(start, self._shift * self._time_base)
 
@@ -243,31 +229,24 @@ class VideoWriter:
     def _encode(self, frame: av.VideoFrame | None) -> None:
         assert self._container is not None
         for packet in self._stream.encode(frame):
-            packet.duration = self._last_duration or 1  # tells only how long the last frame lasts
+            packet.duration = self._last_duration or 1  # matters for the last frame only
             self._container.mux_one(packet)
 
     def _error(self, error: Exception) -> OutputError:
         reason = getattr(error, "strerror", None) or str(error)
-        return OutputError(f"{self.path}: cannot be written ({reason}); give a place with room that can be written to")
+        return OutputError(f"{self.path}: cannot be written ({reason}); give a writable path with free space")
 
 
 def _check_path(path: Path, audio_from: Path | None, overwrite: bool) -> None:
     if path.suffix.lower() not in _MUXERS:
         raise OutputError(f"{path}: the suffix must be one of {', '.join(_MUXERS)}, not {path.suffix or 'none'!r}")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give the name of a file")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise OutputError(f"{path}: {parent} is a file, not a folder; give another place")
-    if path.exists():
-        if audio_from is not None and audio_from.exists() and path.samefile(audio_from):
-            raise OutputError(f"{path}: is the video that is read; give another name")
-        if not overwrite:
-            raise OutputError(f"{path}: exists; give --overwrite to replace it")
+    if path.exists() and audio_from is not None and audio_from.exists() and path.samefile(audio_from):
+        raise OutputError(f"{path}: is the video that is read; give another name")
+    check_writable(path, overwrite=overwrite)
 
 
 def _movie_timescale(container: OutputContainer) -> int:
-    """A unit of time that all streams' beginnings can be told in without rounding, if there is one of 32 bits."""
+    """Unit of time in which all streams' beginnings can be stored without rounding, if there is one of 32 bits."""
     units = [stream.time_base.denominator for stream in container.streams if stream.time_base]
     exact = math.lcm(*units)
     return exact if exact < 2**31 else max(units)

@@ -1,14 +1,14 @@
-"""Where a DAVIS-layout dataset has its pictures, annotations and lists of sequences; YouTube-VOS's layout as well.
+"""Datasets in the folder layout of DAVIS 2016, DAVIS 2017 or YouTube-VOS.
 
-ROOT/JPEGImages/480p/<sequence>/00000.jpg    also 1080p, Full-Resolution; YouTube-VOS has no such folder between
+ROOT/JPEGImages/480p/<sequence>/00000.jpg    also 1080p and Full-Resolution; YouTube-VOS has no such level
 ROOT/Annotations/480p/<sequence>/00000.png
-ROOT/ImageSets/2017/val.txt                  a sequence's name a line; where it is missing, the folders are the list
+ROOT/ImageSets/2017/val.txt                  one sequence name per line; without it, every folder is a sequence
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from persam_video.errors import InputError
-from persam_video.files.images import IMAGE_SUFFIXES, natural_key
+from persam_video.files.images import IMAGE_SUFFIXES, image_files, natural_key
 from persam_video.files.palette_png import read_palette_png
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
+from persam_video.messages import one_line, parameter, pluralize
+
+logger = logging.getLogger(__name__)
 
 YEARS = ("2016", "2017")
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
@@ -30,115 +33,115 @@ class DavisSequence:
     """One sequence of a dataset.
 
     Args:
-        name: of its folder.
-        pictures: the frames' files, in order; may be empty where only the annotations are at hand.
-        annotations: the annotated frames' files, in order: label maps.
-        year: ``2016``: everything annotated is one object, id 1; ``2017``: the values are object ids, 255 is void.
-        is_youtube_vos: the annotations are of the frames in which objects appear, not of all frames.
+        name: name of its folder.
+        images: image files of the frames, in order; empty where the dataset has only the annotations.
+        annotations: label map files of the annotated frames, in order.
+        year: ``2016``: everything annotated is one object with id 1; ``2017``: values are object ids, 255 is void.
+        is_youtube_vos: annotations exist only for the frames in which an object appears.
     """
 
     name: str
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     annotations: tuple[Path, ...]
     year: str
     is_youtube_vos: bool = False
 
     @property
     def is_binary(self) -> bool:
-        """Whether all that is annotated is one object."""
+        """Whether everything annotated is one object."""
         return self.year == "2016"
 
     def why_not_scored(self) -> str | None:
-        """What keeps masks of this sequence from being scored, in one line; None if nothing does."""
-        where, count = self.annotations[0].parent, len(self.annotations)
+        """Reason why masks of this sequence cannot be scored, in one line; None if they can."""
+        folder, count = self.annotations[0].parent, len(self.annotations)
+        annotations = pluralize(count, "annotation")
         if self.is_youtube_vos:
-            return f"{where}: is in YouTube-VOS's layout, of a dataset that is to be scored elsewhere"
-        if self.pictures and len(self.pictures) != count:
-            return f"{where}: holds {count} annotations for {len(self.pictures)} frames; all frames must be annotated"
+            return f"{folder}: has YouTube-VOS's layout; only DAVIS's layout can be scored"
+        if self.images and len(self.images) != count:
+            return f"{folder}: holds {annotations} for {len(self.images)} frames; all frames must be annotated"
         if count < 3:
-            return f"{where}: holds {count} annotations; the first and the last do not count, so 3 are needed"
+            return f"{folder}: holds {annotations}; the first and the last do not count, so 3 are needed"
         return None
 
     @property
     def start(self) -> int:
-        """The number of the first frame that is annotated.
+        """Index of the first annotated frame.
 
         Raises:
-            InputError: there is no picture of its name.
+            InputError: no image has the name of the first annotation.
         """
         name = self.annotations[0].stem
-        for index, picture in enumerate(self.pictures):
-            if picture.stem == name:
+        for index, path in enumerate(self.images):
+            if path.stem == name:
                 return index
-        raise InputError(
-            f"{self.annotations[0]}: there is no picture of this name among the {len(self.pictures)} frames"
-        )
+        raise InputError(f"{self.annotations[0]}: there is no image of this name among the {len(self.images)} frames")
 
     @property
-    def given(self) -> tuple[Path, ...]:
-        """The annotations that a tracker may see: the first one, in YouTube-VOS's layout all."""
+    def tracker_annotations(self) -> tuple[Path, ...]:
+        """Annotations that a tracker may use: the first; in YouTube-VOS's layout all."""
         return self.annotations if self.is_youtube_vos else self.annotations[:1]
 
-    def given_at(self, frame_name: str) -> int | None:
-        """The number of the annotation that a tracker may see in a frame; None where there is none."""
-        names = [path.stem for path in self.given]
+    def annotation_index_at(self, frame_name: str) -> int | None:
+        """Index of the annotation that a tracker may use in a frame; None where there is none."""
+        names = [path.stem for path in self.tracker_annotations]
         return names.index(frame_name) if frame_name in names else None
 
     @property
     def first_annotation(self) -> LabelMap:
-        """The first frame's annotation, as `read_annotation` gives it.
+        """Label map of the first annotated frame, as from `read_annotation`.
 
         Raises:
             InputError: it cannot be read, or holds no object.
         """
         label_map = self.read_annotation(0)
         if not ids_in(label_map):
-            advice = "; in DAVIS-2016 255 is the object: give --year 2016" if IGNORE_ID in label_map else ""
-            raise InputError(f"{self.annotations[0]}: holds no object{advice}")
+            advice = f"; in DAVIS-2016 255 is the object: give {parameter('year', '2016')}"
+            raise InputError(f"{self.annotations[0]}: holds no object{advice if IGNORE_ID in label_map else ''}")
         return label_map
 
     def read_annotation(self, index: int) -> LabelMap:
-        """An annotated frame's label map, uint8, H×W: 0 = background, 255 = void.
+        """Label map of an annotated frame, uint8, H×W: 0 = background, 255 = void.
 
         Raises:
             InputError: the file cannot be read as a label map.
         """
         label_map = read_palette_png(self.annotations[index])
-        return _as_one_object(label_map, void=self._void_id) if self.is_binary else label_map
+        return _merge_objects(label_map, void_id=self._void_id) if self.is_binary else label_map
 
     def read_result(self, path: Path) -> LabelMap:
-        """A mask that a method found in this sequence: object ids, H×W; in 2016's layout 0 and 1, whatever stood for
-        the object.
+        """Label map that a method predicted for a frame of this sequence, uint8, H×W; for 2016 every value but 0
+        becomes 1.
 
         Raises:
             InputError: the file cannot be read as a label map.
         """
         label_map = read_palette_png(path)
-        return _as_one_object(label_map, void=None) if self.is_binary else label_map
+        return _merge_objects(label_map, void_id=None) if self.is_binary else label_map
 
     @cached_property
     def _void_id(self) -> int | None:
-        """255 where objects have other values; None where it is the object itself, as in DAVIS-2016's own files."""
+        """255 where objects have other values; None where 255 is the object, as in DAVIS-2016's own files."""
         return IGNORE_ID if ids_in(read_palette_png(self.annotations[0])) else None
 
 
-def _as_one_object(label_map: LabelMap, void: int | None) -> LabelMap:
-    one: LabelMap = (label_map != 0).astype(np.uint8)
-    if void is not None:
-        one[label_map == void] = IGNORE_ID
-    return one
+def _merge_objects(label_map: LabelMap, void_id: int | None) -> LabelMap:
+    """Label map with all objects as id 1, and void as 255."""
+    merged: LabelMap = (label_map != 0).astype(np.uint8)
+    if void_id is not None:
+        merged[label_map == void_id] = IGNORE_ID
+    return merged
 
 
 @dataclass(frozen=True)
 class DavisDataset:
-    """Sequences of a dataset.
+    """Chosen sequences of a dataset.
 
     Args:
-        root: its folder.
-        split: name of the list, ``val`` for example.
+        root: folder with ``JPEGImages`` and ``Annotations``.
+        split: name of the list, for example ``val``.
         year: ``2016`` or ``2017``.
-        resolution: name of the folder with the pictures; empty in YouTube-VOS's layout.
-        sequences: those that were chosen, in the list's order.
+        resolution: name of the folder level above the sequences; empty in YouTube-VOS's layout.
+        sequences: chosen sequences, in the order of the list.
     """
 
     root: Path
@@ -147,11 +150,11 @@ class DavisDataset:
     resolution: str
     sequences: tuple[DavisSequence, ...]
 
-    def owns(self, folder: Path) -> bool:
-        """Whether a folder is the dataset's own: results do not belong there."""
+    def is_dataset_folder(self, folder: Path) -> bool:
+        """Whether a folder belongs to the dataset itself, so that nothing may be written into it."""
         folder, root = folder.resolve(), self.root.resolve()
-        parts = (root / "JPEGImages", root / "Annotations", root / "ImageSets")
-        return folder == root or any(folder.is_relative_to(part) for part in parts)
+        subfolders = (root / "JPEGImages", root / "Annotations", root / "ImageSets")
+        return folder == root or any(folder.is_relative_to(each) for each in subfolders)
 
 
 def open_dataset(
@@ -162,16 +165,16 @@ def open_dataset(
     resolution: str | None = None,
     sequences: Sequence[str] | None = None,
 ) -> DavisDataset:
-    """Look through a dataset's folders; nothing is read but the list.
+    """Dataset whose files are listed, but not read.
 
     Args:
-        root: the folder with ``JPEGImages`` and ``Annotations``, or with ``<split>/JPEGImages``.
+        root: folder with ``JPEGImages`` and ``Annotations``, or with ``<split>/JPEGImages``.
         year: ``2016`` (one binary object) or ``2017`` (object ids).
-        split: the list ``ImageSets/<year>/<split>.txt``.
-        resolution: ``480p``, ``1080p`` or ``Full-Resolution``; by default 480p, or the only one there is.
-        sequences: only these, whether the list has them or not.
+        split: name of the list, ``ImageSets/<year>/<split>.txt``.
+        resolution: ``480p``, ``1080p`` or ``Full-Resolution``; default: 480p, or the only one that exists.
+        sequences: names of sequences to choose instead of the list's.
     Raises:
-        InputError: there is no such dataset, resolution or sequence, or a sequence has no annotation.
+        InputError: the dataset, resolution or sequence does not exist, or a sequence has no annotation.
     """
     if year not in YEARS:
         raise InputError(f"unknown year {year!r}; the years are {', '.join(YEARS)}")
@@ -184,67 +187,73 @@ def open_dataset(
     if not annotations.is_dir():
         raise InputError(f"{root}: holds no folder Annotations; give the folder that holds JPEGImages and Annotations")
     resolution = _resolution(annotations, resolution)
-    annotations, pictures = annotations / resolution, root / "JPEGImages" / resolution
-    there = sorted((path.name for path in annotations.iterdir() if _is_sequence(path)), key=natural_key)
-    if not there:
+    annotations, images = annotations / resolution, root / "JPEGImages" / resolution
+    available = sorted((path.name for path in annotations.iterdir() if _is_sequence(path)), key=natural_key)
+    if not available:
         raise InputError(f"{annotations}: holds no folder; it should hold one with annotations for each sequence")
-    names = list(sequences) if sequences else _listed(root, year, split, resolution, there)
+    names = list(sequences) if sequences else _listed_names(root, year, split, resolution, available)
     chosen = []
     for name in dict.fromkeys(names):
-        if name not in there:
-            some = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
-            raise InputError(f"{annotations}: holds no sequence {name!r}; it holds {some}")
+        if name not in available:
+            examples = ", ".join(available[:8]) + (", …" if len(available) > 8 else "")
+            raise InputError(f"{annotations}: holds no sequence {name!r}; it holds {examples}")
         files = _files(annotations / name, {".png"})
         if not files:
             raise InputError(f"{annotations / name}: holds no annotation; it should hold PNG files such as 00000.png")
-        chosen.append(DavisSequence(name, _files(pictures / name, IMAGE_SUFFIXES), files, year, not resolution))
+        chosen.append(DavisSequence(name, _files(images / name, IMAGE_SUFFIXES), files, year, not resolution))
     return DavisDataset(root, split, year, resolution, tuple(chosen))
 
 
 def _resolution(annotations: Path, wanted: str | None) -> str:
-    """The name of the folder between ``Annotations`` and the sequences; empty where there is none."""
-    found = [name for name in RESOLUTIONS if (annotations / name).is_dir()]
+    """Name of the folder level between ``Annotations`` and the sequences; empty where there is none."""
+    available = [name for name in RESOLUTIONS if (annotations / name).is_dir()]
     if wanted is None:
-        if len(found) < 2 or "480p" in found:
-            return "480p" if "480p" in found else "".join(found)
-        raise InputError(f"{annotations}: holds {' and '.join(found)}; choose one by --resolution")
-    if wanted not in found:
-        raise InputError(f"{annotations}: holds no folder {wanted}; it holds {', '.join(found) or 'no resolutions'}")
+        if len(available) < 2 or "480p" in available:
+            return "480p" if "480p" in available else "".join(available)
+        example = parameter("resolution", available[0])
+        raise InputError(f"{annotations}: holds {' and '.join(available)}; choose one, for example by {example}")
+    if wanted not in available:
+        raise InputError(
+            f"{annotations}: holds no folder {wanted}; it holds {', '.join(available) or 'no resolutions'}"
+        )
     return wanted
 
 
-def _listed(root: Path, year: str, split: str, resolution: str, there: list[str]) -> list[str]:
-    """The names in the list of a split; all folders where there is no list."""
+def _listed_names(root: Path, year: str, split: str, resolution: str, available: list[str]) -> list[str]:
+    """Names in the list of a split; all available names where there is no list."""
+    # DAVIS-2016's own package has its lists in ImageSets/480p.
     lists = [root / "ImageSets" / folder / f"{split}.txt" for folder in (year, resolution) if folder]
-    for path in lists:  # DAVIS-2016's own package has its lists in ImageSets/480p
+    for path in lists:
         if path.is_file():
-            try:
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
-            except ValueError as error:
-                raise InputError(
-                    f"{path}: is no text in UTF-8 ({error}); it should hold a sequence's name a line"
-                ) from error
-            names = [_name(line) for line in lines if line.strip()]
-            if not names:
-                raise InputError(f"{path}: is empty; it should hold a sequence's name a line")
-            return names
+            return _read_list(path)
     if (root / "ImageSets").is_dir() or split not in (DEFAULT_SPLIT, root.name):
-        warnings.warn(f"{lists[0]} is missing: all {len(there)} sequences are taken", stacklevel=3)
-    return there
+        logger.warning("%s is missing: all %d sequences are used", lists[0], len(available))
+    return available
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except ValueError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text ({one_line(error)}); it should hold one sequence name per line"
+        ) from error
+    names = [_sequence_name(line) for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"{path}: is empty; it should hold one sequence name per line")
+    return names
 
 
 def _is_sequence(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _name(line: str) -> str:
-    """``dog``, or of DAVIS-2016's ``/JPEGImages/480p/dog/00000.jpg /Annotations/480p/dog/00000.png`` the same."""
+def _sequence_name(line: str) -> str:
+    """Sequence name in a line: ``dog``, or ``/JPEGImages/480p/dog/00000.jpg /Annotations/…`` as in DAVIS 2016."""
     first = line.split()[0]
     return Path(first).parent.name if "/" in first else first
 
 
-def _files(folder: Path, suffixes: frozenset[str] | set[str]) -> tuple[Path, ...]:
-    if not folder.is_dir():
-        return ()
-    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    return tuple(sorted(files, key=lambda path: natural_key(path.name)))
+def _files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
+    """Image files of a folder with one of the suffixes, in natural order; empty if there is no such folder."""
+    return tuple(image_files(folder.iterdir(), suffixes)) if folder.is_dir() else ()

@@ -1,6 +1,6 @@
-"""The evaluation card: one HTML page that shows where a method's masks fail.
+"""HTML report of an evaluation: one page that shows where a method's masks fail.
 
-The page needs nothing beside it: no scripts, fonts or other files, and its pictures are inside.
+The page is self-contained: no scripts, fonts or other files; its images are embedded.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
-from persam_video.errors import InputError
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.scoring import (
-    COLUMNS,
+    METRIC_NAMES,
     ObjectScores,
     Scores,
     SequenceScores,
@@ -27,11 +26,12 @@ from persam_video.evaluation.davis.scoring import (
 from persam_video.files.atomic import write_atomic
 from persam_video.files.images import read_image
 from persam_video.frame import Image, LabelMap
-from persam_video.messages import one_line, pluralize
-from persam_video.outputs.overlay import draw_overlay, overlay_palette
+from persam_video.messages import pluralize
+from persam_video.outputs.draw import draw_overlay, overlay_palette
 
 _WIDTHS = (640, 560, 480, 400, 360, 320)
-_PAIR_BYTES = 70_000  # of a pair as JPEG files: with two pairs and their base64, 190 KB a sequence at most
+_PAIR_BYTES = 70_000
+"""Limit of two JPEG files; two such pairs in base64 are at most 190 KB per sequence."""
 _JPEG_QUALITY = 82
 
 
@@ -45,23 +45,23 @@ def write_report(
     about: Mapping[str, str],
     frames_per_second: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the card; the file gets its name only when it is whole. Missing parent folders are made.
+    """Write the report atomically; an existing file is replaced, and missing parent folders are made.
 
     Args:
-        path: of the HTML file; an old one is replaced.
-        sequences: in the order of `scores`; where there is no picture of a frame's name, grey takes its place.
-        scores: what `evaluate` found.
-        results: the folder with ``<sequence>/<frame>.png`` that was evaluated.
-        title: the page's heading.
-        about: labels and values for the reader: the model, the date.
-        frames_per_second: the speed by sequence name; the table has a column for it if it is given.
+        path: HTML file to write.
+        sequences: evaluated sequences. Frames without an image file are shown in grey.
+        scores: scores of each sequence from `evaluate`, in the same order.
+        results: evaluated folder, with ``<sequence>/<frame>.png``.
+        title: heading of the page.
+        about: further labels and values for its head, such as the model and the date.
+        frames_per_second: tracking speed by sequence name, for an additional column of the table.
     Raises:
         OutputError: the file cannot be written.
-        InputError: a picture, an annotation or a mask cannot be read.
-        ValueError: the sequences and the scores do not belong together.
+        InputError: an image, an annotation or a mask cannot be read.
+        ValueError: the sequences and the scores do not match.
     """
     if [each.name for each in sequences] != [each.name for each in scores]:
-        raise ValueError("there must be scores of every sequence, in the same order")
+        raise ValueError("sequences and scores must have the same names in the same order")
     page = _page(sequences, scores, results, title, about, frames_per_second)
     write_atomic(path, page)
 
@@ -77,22 +77,22 @@ def _page(
     objects = all_objects(scores)
     overall = mean_scores(objects)
     anchors = {score.name: f"sequence-{number}" for number, score in enumerate(scores, 1)}
-    pairs = sorted(zip(sequences, scores, strict=True), key=lambda pair: pair[1].j_and_f)
-    sections = [_section(sequence, score, results, anchors[score.name]) for sequence, score in pairs]
+    worst_first = sorted(zip(sequences, scores, strict=True), key=lambda pair: pair[1].j_and_f)
+    sections = [_section(sequence, score, results, anchors[score.name]) for sequence, score in worst_first]
     counts = f"{pluralize(len(scores), 'sequence')}, {pluralize(len(objects), 'object')}; means over objects"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}: J&amp;F {_figure(overall["J&F-Mean"])}</title>
+<title>{escape(title)}: J&amp;F {_format_score(overall["J&F-Mean"])}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <header>
 <h1>{escape(title)}</h1>
 {_definitions("about", about.items())}
-{_definitions("overall", ((name, _figure(value)) for name, value in overall.items()))}
+{_definitions("overall", ((name, _format_score(value)) for name, value in overall.items()))}
 <p class="note">{counts}</p>
 </header>
 <main>
@@ -109,18 +109,18 @@ def _definitions(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="{name}">\n{items}</dl>' if items else ""
 
 
-def _figure(value: float) -> str:
-    """Three decimals, with a true minus sign and without a negative zero."""
+def _format_score(value: float) -> str:
+    """Number with three decimals, with a typographic minus sign and without negative zero."""
     return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _table(
     scores: Sequence[SequenceScores], anchors: Mapping[str, str], frames_per_second: Mapping[str, float] | None
 ) -> str:
-    names = ["object", *COLUMNS] + ([] if frames_per_second is None else ["frames/s"])
+    names = ["object", *METRIC_NAMES] + ([] if frames_per_second is None else ["frames/s"])
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     bodies = [_table_rows(score, anchors[score.name], frames_per_second) for score in scores]
-    return f"""<div class="scroll" id="table" role="region" aria-label="figures" tabindex="0">
+    return f"""<div class="scroll" id="table" role="region" aria-label="scores" tabindex="0">
 <table>
 <thead><tr><th scope="col" class="name">sequence</th>{heads}</tr></thead>
 {"".join(bodies)}</table>
@@ -128,7 +128,7 @@ def _table(
 
 
 def _table_rows(score: SequenceScores, anchor: str, frames_per_second: Mapping[str, float] | None) -> str:
-    """A row for each object; above those of several objects, one for their mean."""
+    """Table rows of a sequence: one per object, preceded by their mean where there are several."""
     labelled: list[tuple[str, list[ObjectScores]]] = [(str(each.object_id), [each]) for each in score.objects]
     if len(labelled) > 1:
         labelled.insert(0, ("mean", list(score.objects)))
@@ -141,45 +141,46 @@ def _table_rows(score: SequenceScores, anchor: str, frames_per_second: Mapping[s
     rows = []
     for label, objects in labelled:
         first, *rest = mean_scores(objects).values()
-        cells = f'<td>{label}</td><td class="score" style="--value:{first:.3f}">{_figure(first)}</td>'
-        cells += "".join(f"<td>{_figure(value)}</td>" for value in rest)
+        cells = f'<td>{label}</td><td class="score" style="--value:{first:.3f}">{_format_score(first)}</td>'
+        cells += "".join(f"<td>{_format_score(value)}</td>" for value in rest)
         rows.append(f"<tr>{name}{cells}{speed}</tr>\n")
-        name = speed = ""  # those of the first row reach over all
+        name = speed = ""  # these cells of the first row span all rows
     return f"<tbody>\n{''.join(rows)}</tbody>\n"
 
 
 def _section(sequence: DavisSequence, score: SequenceScores, results: Path, anchor: str) -> str:
-    over_time = (score.j + score.f) / 2
-    of_frames = over_time.mean(axis=0)
-    worst, median = _worst_and_median(of_frames)
+    """Section of a sequence: its plot, and its worst and its median frame."""
+    j_and_f = (score.j + score.f) / 2  # objects × frames
+    frame_means = j_and_f.mean(axis=0)
+    worst, median = _worst_and_median(frame_means)
     shown = {"worst": worst, "median": median} if worst != median else {"worst and median": worst}
-    pictures = []
+    articles = []
     for label, column in shown.items():
         head = f"{label.capitalize()} frame: {score.frame_names[column]}, J&F\N{NO-BREAK SPACE}"
-        head += _figure(of_frames[column])
+        head += _format_score(frame_means[column])
         pair = _pair(sequence, score, results, column)
-        pictures.append(f'<article>\n<h3>{escape(head)}</h3>\n<div class="pair">\n{pair}</div>\n</article>\n')
+        articles.append(f'<article>\n<h3>{escape(head)}</h3>\n<div class="pair">\n{pair}</div>\n</article>\n')
     return f"""<section id="{anchor}">
-<h2>{escape(score.name)} <span>J&amp;F {_figure(score.j_and_f)}</span> <a href="#table">↑ table</a></h2>
-{_legend(score.object_ids, over_time)}
-{_plot(score, over_time, shown)}
-{"".join(pictures)}</section>
+<h2>{escape(score.name)} <span>J&amp;F {_format_score(score.j_and_f)}</span> <a href="#table">↑ table</a></h2>
+{_legend(score.object_ids, j_and_f)}
+{_plot(score, j_and_f, shown)}
+{"".join(articles)}</section>
 """
 
 
-def _worst_and_median(of_frames: Scores) -> tuple[int, int]:
-    """The places of the lowest value and of the lower median; of equal ones the first counts as the lowest."""
-    order = np.argsort(of_frames, kind="stable")
+def _worst_and_median(frame_means: Scores) -> tuple[int, int]:
+    """Indices of the first lowest value and of the lower median."""
+    order = np.argsort(frame_means, kind="stable")
     return int(order[0]), int(order[(len(order) - 1) // 2])
 
 
-def _legend(object_ids: Sequence[int], over_time: Scores) -> str:
-    """The objects' colours and J&F, where there are several."""
+def _legend(object_ids: Sequence[int], j_and_f: Scores) -> str:
+    """Colour and mean J&F of each object; empty for a single object."""
     if len(object_ids) < 2:
         return ""
     items = [
-        f'<li><i style="background:{_colour(i)}"></i>object {i}: {_figure(float(values.mean()))}</li>'
-        for i, values in zip(object_ids, over_time, strict=True)
+        f'<li><i style="background:{_colour(i)}"></i>object {i}: {_format_score(float(values.mean()))}</li>'
+        for i, values in zip(object_ids, j_and_f, strict=True)
     ]
     return f'<ul class="legend">{"".join(items)}</ul>'
 
@@ -188,21 +189,21 @@ def _colour(object_id: int) -> str:
     return f"#{bytes(overlay_palette()[object_id]).hex()}"
 
 
-def _plot(score: SequenceScores, over_time: Scores, shown: Mapping[str, int]) -> str:
-    """J&F over time.
+def _plot(score: SequenceScores, j_and_f: Scores, shown: Mapping[str, int]) -> str:
+    """SVG plot of J&F over the frames, objects × frames, with the shown frames marked.
 
-    Labels and lines across are placed by percent, the curves are in an inner picture that is stretched, one unit a
-    frame: so the plot is as wide as the page, and its text keeps its size.
+    Labels and grid lines are positioned in percent; the curves are in an inner SVG, one unit per frame, that is
+    stretched. So the plot is as wide as the page, and its text keeps its size.
     """
-    last = max(over_time.shape[1] - 1, 1)
+    last = max(j_and_f.shape[1] - 1, 1)
     parts = [f'<text x="0" y="100%" dy="18">{escape(score.frame_names[0])}</text>']
-    if over_time.shape[1] > 1:
+    if j_and_f.shape[1] > 1:
         parts.append(f'<text x="100%" y="100%" dy="18" text-anchor="end">{escape(score.frame_names[-1])}</text>')
     for value in (0, 0.5, 1):
         y = f"{100 * (1 - value):g}%"
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="0" y="{y}" dx="-8" dy="4" text-anchor="end">{value:g}</text>')
-    # The left one's label ends at its line and the right one's begins there: they never meet.
+    # The left label ends at its line and the right one begins at its line, so that they never overlap.
     for number, (label, column) in enumerate(sorted(shown.items(), key=lambda pair: pair[1])):
         x = f"{100 * column / last:.2f}%"
         is_left = number == 0 if len(shown) > 1 else column > last / 2
@@ -211,10 +212,10 @@ def _plot(score: SequenceScores, over_time: Scores, shown: Mapping[str, int]) ->
         parts.append(f'<line class="{kind}" x1="{x}" x2="{x}" y1="0" y2="100%"/>')
         parts.append(f'<text class="{kind}" x="{x}" y="0" dy="-6" {side}>{label}</text>')
     curves = []
-    for i, values in zip(score.object_ids, over_time, strict=True):
-        # A single frame's value is drawn as a line across.
+    for i, values in zip(score.object_ids, j_and_f, strict=True):
+        # A single frame is drawn as a horizontal line.
         points = " ".join(f"{x},{1 - value:.3f}" for x, value in enumerate(np.resize(values, max(len(values), 2))))
-        # No colour stands out on every ground: a rim of grey does.
+        # A grey outline keeps every colour visible on light and dark backgrounds.
         curves.append(f'<path d="M{points}"/><polyline points="{points}" stroke="{_colour(i)}"/>')
     name = escape(f"J&F of {score.name}, frame by frame")
     return f"""<svg class="plot" role="img" aria-label="{name}">
@@ -224,53 +225,47 @@ def _plot(score: SequenceScores, over_time: Scores, shown: Mapping[str, int]) ->
 
 
 def _pair(sequence: DavisSequence, score: SequenceScores, results: Path, column: int) -> str:
-    """The prediction and the ground truth of a scored frame, beside each other."""
+    """Prediction and ground truth of a scored frame, side by side."""
     frame_name = score.frame_names[column]
     index = [path.stem for path in sequence.annotations].index(frame_name)
     annotation = sequence.read_annotation(index)
-    found = sequence.read_result(results / sequence.name / sequence.annotations[index].name)
-    paths = [path for path in sequence.pictures if path.stem == frame_name]
-    picture = _read(paths[0]) if paths else np.full((*annotation.shape, 3), 128, np.uint8)
+    predicted = sequence.read_result(results / sequence.name / sequence.annotations[index].name)
+    paths = [path for path in sequence.images if path.stem == frame_name]
+    image = read_image(paths[0]) if paths else np.full((*annotation.shape, 3), 128, np.uint8)
     figures = []
-    width, height, files = _encode(picture, (found, annotation), score.object_ids)
+    width, height, files = _encode_overlays(image, (predicted, annotation), score.object_ids)
     for label, file in zip(("prediction", "ground truth"), files, strict=True):
         text = escape(f"{score.name}, frame {frame_name}: {label}")
         data = base64.b64encode(file).decode()
-        image = f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{text}">'
-        figures.append(f"<figure>{image}<figcaption>{label}</figcaption></figure>\n")
+        tag = f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{text}">'
+        figures.append(f"<figure>{tag}<figcaption>{label}</figcaption></figure>\n")
     return "".join(figures)
 
 
-def _read(path: Path) -> Image:
-    try:
-        return read_image(path)
-    except Exception as error:  # damaged pictures make their decoders raise all sorts of things
-        raise InputError(f"{path} is no picture that can be read ({one_line(error)})") from error
-
-
-def _encode(
-    picture: Image, label_maps: Sequence[LabelMap], object_ids: Sequence[int]
+def _encode_overlays(
+    image: Image, label_maps: Sequence[LabelMap], object_ids: Sequence[int]
 ) -> tuple[int, int, tuple[bytes, ...]]:
-    """JPEG files of the label maps over the picture: their width and height in pixels, and the files.
+    """Width and height in pixels, and a JPEG file of each label map drawn over the image.
 
-    They are as large as the label maps, or smaller: what the page has room for.
+    The files have the largest size, at most that of the label maps, at which they are within `_PAIR_BYTES`; if none is,
+    the smallest.
     """
     height, width = label_maps[0].shape
     for limit in _WIDTHS:
         size = min(width, limit), max(1, round(height * min(1, limit / width)))
-        # Scaled before it is drawn on, so that outlines and ids stay sharp.
-        small = np.asarray(PilImage.fromarray(picture).resize(size, PilImage.Resampling.LANCZOS))
-        files = tuple(_encode_one(small, label_map, object_ids) for label_map in label_maps)
+        # Resized before drawing, so that outlines and ids stay sharp.
+        small = np.asarray(PilImage.fromarray(image).resize(size, PilImage.Resampling.LANCZOS))
+        files = tuple(_encode_overlay(small, label_map, object_ids) for label_map in label_maps)
         if sum(map(len, files)) <= _PAIR_BYTES:
             break
     return *size, files
 
 
-def _encode_one(picture: Image, label_map: LabelMap, object_ids: Sequence[int]) -> bytes:
-    size = picture.shape[1], picture.shape[0]
+def _encode_overlay(image: Image, label_map: LabelMap, object_ids: Sequence[int]) -> bytes:
+    size = image.shape[1], image.shape[0]
     labels = np.asarray(PilImage.fromarray(label_map).resize(size, PilImage.Resampling.NEAREST))
     file = io.BytesIO()
-    drawn = PilImage.fromarray(draw_overlay(picture, labels, object_ids=object_ids))
+    drawn = PilImage.fromarray(draw_overlay(image, labels, object_ids=object_ids))
     drawn.save(file, "JPEG", quality=_JPEG_QUALITY, optimize=True, progressive=True)
     return file.getvalue()
 

@@ -1,12 +1,12 @@
-"""J and F of a method's masks over a dataset, as the official evaluation of DAVIS 2017 measures them.
+"""J and F of a method's masks over a dataset, equal to those of the official evaluation of DAVIS 2017.
 
-https://github.com/davisvideochallenge/davis2017-evaluation, commit ac7c43f, semi-supervised. As there:
+https://github.com/davisvideochallenge/davis2017-evaluation, commit ac7c43f, semi-supervised task. As there:
 
 - The objects of a sequence are 1, 2, … up to the highest id of its first annotation.
-- All annotated frames count but the first, which was given, and the last.
-- An object that is missing from the results has empty masks; two empty masks agree (1).
-- Void pixels of the annotations are background, unless they are asked to be left out.
-- The figures in all are means over objects, not over sequences.
+- All annotated frames are scored but the first, which the method starts from, and the last.
+- An object that is missing from the results has empty masks; two empty masks score 1.
+- Void pixels of the annotations are background, unless ``ignore_void`` is set.
+- Overall metrics are means over objects, not over sequences.
 """
 
 from __future__ import annotations
@@ -34,25 +34,26 @@ from persam_video.evaluation.davis.metrics import (
     statistics,
 )
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
+from persam_video.messages import parameter
 
 Scores = npt.NDArray[np.float64]
 
-COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
-"""The names of the figures in the official tables, in their order."""
+METRIC_NAMES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+"""Names of the metrics in the official tables, in their order."""
 
 _MAX_THREADS = 4
-"""More hinder one another: the measures are small steps, between which only one thread runs at a time."""
+"""More threads slow each other down: between the metrics' many small OpenCV and NumPy calls they need the GIL."""
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceScores:
-    """J and F of every object in every frame of a sequence that counts.
+    """J and F of every object in every scored frame of a sequence.
 
     Args:
-        name: of the sequence.
-        frame_names: of the frames that count.
+        name: name of the sequence.
+        frame_names: names of the scored frames.
         j: float64, objects × frames; row 0 is object 1.
-        f: the same.
+        f: float64, objects × frames.
     """
 
     name: str
@@ -62,17 +63,17 @@ class SequenceScores:
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """1, 2, …"""
+        """Object ids of the rows: 1, 2, …"""
         return tuple(range(1, len(self.j) + 1))
 
     @property
     def j_and_f(self) -> float:
-        """The mean of all J and F."""
+        """Mean of all J and F."""
         return float((self.j.mean() + self.f.mean()) / 2)
 
     @cached_property
     def objects(self) -> tuple[ObjectScores, ...]:
-        """The figures of each object."""
+        """Statistics of each object."""
         return tuple(
             ObjectScores(self.name, i, statistics(j), statistics(f))
             for i, j, f in zip(self.object_ids, self.j, self.f, strict=True)
@@ -81,7 +82,7 @@ class SequenceScores:
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """The figures of one object."""
+    """Statistics of one object of a sequence."""
 
     sequence: str
     object_id: int
@@ -90,23 +91,23 @@ class ObjectScores:
 
     @property
     def j_and_f(self) -> float:
-        """The mean of J and F."""
+        """Mean of J and F."""
         return (self.j.mean + self.f.mean) / 2
 
 
 def all_objects(scores: Sequence[SequenceScores]) -> list[ObjectScores]:
-    """The objects of all sequences."""
-    return [one for each in scores for one in each.objects]
+    """Statistics of the objects of all sequences."""
+    return [each for sequence_scores in scores for each in sequence_scores.objects]
 
 
 def mean_scores(objects: Sequence[ObjectScores]) -> dict[str, float]:
-    """The means over objects, under the names in `COLUMNS`."""
-    columns = {
-        f"{measure}-{name}": float(np.mean([getattr(getattr(each, measure.lower()), name.lower()) for each in objects]))
-        for measure in "JF"
+    """Means over objects, by the names in `METRIC_NAMES`."""
+    means = {
+        f"{metric}-{name}": float(np.mean([getattr(getattr(each, metric.lower()), name.lower()) for each in objects]))
+        for metric in "JF"
         for name in ("Mean", "Recall", "Decay")
     }
-    return {"J&F-Mean": (columns["J-Mean"] + columns["F-Mean"]) / 2, **columns}
+    return {"J&F-Mean": (means["J-Mean"] + means["F-Mean"]) / 2, **means}
 
 
 def evaluate(
@@ -117,64 +118,65 @@ def evaluate(
     threads: int | None = None,
     progress: bool = False,
 ) -> list[SequenceScores]:
-    """Score a method's masks.
+    """Scores of a method's masks, one entry per sequence.
 
     Args:
-        sequences: with all their annotations.
-        results: a folder with ``<sequence>/<frame>.png`` for every annotated frame, the first and the last of a
-            sequence excepted. Pixel values are the annotations' object ids.
-        ignore_void: leave the annotations' void pixels (255) out, instead of taking them for background.
-        threads: how many work side by side, each at one frame; by default one a core, but not more than 4.
-        progress: show a bar over the frames on stderr.
+        sequences: sequences of which every frame is annotated.
+        results: folder with ``<sequence>/<frame>.png`` for every annotated frame but the first and the last of each
+            sequence. Pixel values are the object ids of the annotations.
+        ignore_void: ignore the void pixels (255) of the annotations, instead of scoring them as background.
+        threads: number of frames that are scored in parallel; default: the number of cores, at most 4.
+        progress: show a progress bar over the frames on stderr.
     Raises:
-        InputError: an annotation or a mask is missing, cannot be read, has another size than its counterpart, or
-            holds an id that the first annotation does not reach; or ``threads`` is less than 1.
+        InputError: an annotation or a mask is missing, cannot be read or differs from its counterpart in size, a mask
+            holds an id above the highest of the first annotation, or ``threads`` is less than 1.
     """
     if threads is not None and threads < 1:
-        raise InputError(f"{threads} threads cannot score anything; give at least 1")
+        raise InputError(f"{parameter('threads', threads)} is too few; give at least 1")
     for sequence in sequences:
-        _check(sequence, results)
+        _check_files(sequence, results)
     opencv_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the other cores are at the other frames
+    cv2.setNumThreads(1)  # the pool uses the cores already
     pool = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, _MAX_THREADS))
     try:
         counts = list(pool.map(_object_count, sequences))
-        work = partial(_frame_scores, results=results, ignore_void=ignore_void)
+        score_frame = partial(_frame_scores, results=results, ignore_void=ignore_void)
         jobs = [
             (sequence, index, count)
             for sequence, count in zip(sequences, counts, strict=True)
-            for index in _counted(sequence)
+            for index in _scored_indices(sequence)
         ]
-        done = pool.map(work, *zip(*jobs, strict=True))
-        frames = iter(tqdm(done, "scoring", len(jobs), unit="frame", disable=not progress, leave=False))
-        return [_of_frames(sequence, [next(frames) for _ in _counted(sequence)]) for sequence in sequences]
+        scored = pool.map(score_frame, *zip(*jobs, strict=True))
+        frames = iter(tqdm(scored, "scoring", len(jobs), unit="frame", disable=not progress, leave=False))
+        return [_sequence_scores(sequence, [next(frames) for _ in _scored_indices(sequence)]) for sequence in sequences]
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(opencv_threads)
 
 
-def _counted(sequence: DavisSequence) -> range:
-    """The numbers of the frames that count."""
+def _scored_indices(sequence: DavisSequence) -> range:
+    """Indices of the annotations that are scored."""
     return range(1, len(sequence.annotations) - 1)
 
 
 def _frame_scores(sequence: DavisSequence, index: int, count: int, *, results: Path, ignore_void: bool) -> Scores:
-    """J and F of every object in a frame, 2 × objects."""
+    """J and F of every object in one frame, float64, 2 × objects."""
     truth = sequence.read_annotation(index)
-    found = _read_found(sequence, index, results, truth.shape, count)
+    predicted = _read_result(sequence, index, results, truth.shape, count)
     scores = np.empty((2, count))
     radius = boundary_radius(*truth.shape)
-    window = filled_window(truth | found)  # around it everything is background
-    truth, found = truth[window], found[window]
+    window = filled_window(truth | predicted)  # around it everything is background
+    truth, predicted = truth[window], predicted[window]
     void = truth == IGNORE_ID if ignore_void else None
     for row in range(count):
-        masks = found == row + 1, truth == row + 1, void
+        masks = predicted == row + 1, truth == row + 1, void
         scores[:, row] = region_similarity(*masks), contour_accuracy(*masks, radius=radius)
     return scores
 
 
-def _of_frames(sequence: DavisSequence, frames: list[Scores]) -> SequenceScores:
-    names = tuple(sequence.annotations[index].stem for index in _counted(sequence))
+def _sequence_scores(sequence: DavisSequence, frames: list[Scores]) -> SequenceScores:
+    """Scores of a sequence from those of its frames, 2 × objects each."""
+    names = tuple(sequence.annotations[index].stem for index in _scored_indices(sequence))
     j, f = np.stack(frames, axis=-1)
     return SequenceScores(sequence.name, names, j=j, f=f)
 
@@ -183,31 +185,32 @@ def _object_count(sequence: DavisSequence) -> int:
     return max(ids_in(sequence.first_annotation))
 
 
-def _read_found(sequence: DavisSequence, index: int, results: Path, shape: tuple[int, ...], count: int) -> LabelMap:
+def _read_result(sequence: DavisSequence, index: int, results: Path, shape: tuple[int, ...], count: int) -> LabelMap:
+    """Predicted label map of an annotated frame, with the annotation's shape and ids up to ``count``."""
     path = _result_path(sequence, index, results)
-    found = sequence.read_result(path)
-    if found.shape != shape:
-        sizes = [f"{width}×{height}" for height, width in (found.shape, shape)]
+    predicted = sequence.read_result(path)
+    if predicted.shape != shape:
+        sizes = [f"{width}×{height}" for height, width in (predicted.shape, shape)]
         raise InputError(f"{path}: is {sizes[0]} pixels, its annotation is {sizes[1]}; masks must have the same size")
-    if found.max() > count:
-        above = [int(i) for i in np.unique(found[found > count])]
+    if predicted.max() > count:
+        above = [int(i) for i in np.unique(predicted[predicted > count])]
         ids = f"the {'ids' if len(above) > 1 else 'id'} {', '.join(map(str, above))}"
-        advice = "; for masks of 0 and 255 give --year 2016" if above == [IGNORE_ID] else ""
+        advice = f"; for masks of 0 and 255 give {parameter('year', '2016')}" if above == [IGNORE_ID] else ""
         raise InputError(f"{path}: holds {ids}, but the annotations' highest id is {count}{advice}")
-    return found
+    return predicted
 
 
 def _result_path(sequence: DavisSequence, index: int, results: Path) -> Path:
     return results / sequence.name / sequence.annotations[index].name
 
 
-def _check(sequence: DavisSequence, results: Path) -> None:
-    """Whether all files are there: told at once, not after minutes."""
+def _check_files(sequence: DavisSequence, results: Path) -> None:
+    """Raise `InputError` where a file is missing, before minutes are spent on scoring."""
     if why := sequence.why_not_scored():
         raise InputError(why)
     if not (results / sequence.name).is_dir():
         raise InputError(f"{results}: holds no masks of {sequence.name}; it should hold the folder {sequence.name}")
-    for index in _counted(sequence):
+    for index in _scored_indices(sequence):
         path = _result_path(sequence, index, results)
         if not path.is_file():
             raise InputError(f"{path}: no such file; there must be a mask for every frame but the first and the last")

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as tables: for the screen, as the official CSV files, and as JSON in full precision."""
+"""Metrics of an evaluation as a text table, as the official CSV files, and as JSON in full precision."""
 
 from __future__ import annotations
 
@@ -9,50 +9,54 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from persam_video.evaluation.davis.scoring import COLUMNS, ObjectScores, SequenceScores, all_objects, mean_scores
+from persam_video.evaluation.davis.scoring import METRIC_NAMES, ObjectScores, SequenceScores, all_objects, mean_scores
 from persam_video.files.atomic import write_atomic
 
 
 def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[str, float] | None = None) -> str:
-    """A table with a row for each object, for each sequence with several, and for all.
+    """Text table with a row for each object, for each sequence with several objects, and for all objects.
 
     Args:
-        frames_per_second: of each sequence, for a column more.
+        scores: scores of every sequence.
+        frames_per_second: tracking speed by sequence name, for an additional column.
     """
     width = max([len("all 100 objects"), *(len(each.name) + len(" (10 objects)") for each in scores)])
-    lines = [f"{'':<{width}}" + "".join(f" {column:>8}" for column in COLUMNS) + " frames/s" * bool(frames_per_second)]
+    head = "".join(f" {name:>8}" for name in METRIC_NAMES) + " frames/s" * bool(frames_per_second)
+    lines = [f"{'':<{width}}{head}"]
 
-    def add(name: str, objects: Sequence[ObjectScores], rate: float | None = None) -> None:
-        figures = mean_scores(objects)
-        row = f"{name:<{width}}" + "".join(f" {figures[column]:8.3f}" for column in COLUMNS)
+    def add_row(label: str, objects: Sequence[ObjectScores], rate: float | None = None) -> None:
+        means = mean_scores(objects)
+        row = f"{label:<{width}}" + "".join(f" {means[name]:8.3f}" for name in METRIC_NAMES)
         lines.append(row + (f" {rate:8.2f}" if rate is not None else ""))
 
     for each in scores:
         rate = (frames_per_second or {}).get(each.name)
         if len(each.objects) == 1:
-            add(each.name, each.objects, rate)
+            add_row(each.name, each.objects, rate)
             continue
-        add(f"{each.name} ({len(each.objects)} objects)", each.objects, rate)
+        add_row(f"{each.name} ({len(each.objects)} objects)", each.objects, rate)
         for one in each.objects:
-            add(f"  {one.object_id}", [one])
+            add_row(f"  {one.object_id}", [one])
     objects = all_objects(scores)
-    add(f"all {len(objects)} objects" if len(objects) > 1 else "all", objects)
+    add_row(f"all {len(objects)} objects" if len(objects) > 1 else "all", objects)
     return "\n".join(lines)
 
 
 def write_csv(scores: Sequence[SequenceScores], folder: Path, split: str) -> tuple[Path, Path]:
-    """Write ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` as the official code does.
+    """Write ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` in the official format.
 
+    Returns:
+        Paths of both files.
     Raises:
-        OutputError: one of them cannot be written.
+        OutputError: a file cannot be written.
     """
     objects = all_objects(scores)
-    figures = mean_scores(objects)
-    overall, single = folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
-    _write_rows(overall, [COLUMNS, [f"{figures[column]:.3f}" for column in COLUMNS]])
+    means = mean_scores(objects)
+    global_path, sequence_path = folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
+    _write_rows(global_path, [METRIC_NAMES, [f"{means[name]:.3f}" for name in METRIC_NAMES]])
     rows = [(f"{one.sequence}_{one.object_id}", f"{one.j.mean:.3f}", f"{one.f.mean:.3f}") for one in objects]
-    _write_rows(single, [("Sequence", "J-Mean", "F-Mean"), *rows])
-    return overall, single
+    _write_rows(sequence_path, [("Sequence", "J-Mean", "F-Mean"), *rows])
+    return global_path, sequence_path
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
@@ -62,7 +66,7 @@ def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
 
 
 def as_json(scores: Sequence[SequenceScores]) -> dict[str, Any]:
-    """All figures in full precision: in all, for each sequence, for each object, and for each of its frames."""
+    """All metrics in full precision: of all objects, each sequence, each object, and each of its frames."""
     return {
         "all": mean_scores(all_objects(scores)),
         "sequences": {

@@ -1,7 +1,8 @@
-"""Where things have moved to since the frame before: optical flow."""
+"""Optical flow from the previous frame, and maps warped by it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -15,14 +16,31 @@ from persam_video.frame import Image
 from persam_video.runtime.constants import device_constant
 
 _LONGER_SIDE = 512
-"""The picture's, in pixels, where the flow is computed: finer flow is no better on masks of 256."""
+"""Of the image of which the flow is computed, in pixels: finer flow does not improve masks on the low-res grid."""
 
 Grey = npt.NDArray[np.uint8]
-"""A small picture, h×w."""
+"""Reduced grey image, uint8, h×w."""
 
 
-def small_grey(image: Image) -> Grey:
-    """What the flow sees of a frame, RGB, uint8, H×W×3."""
+@dataclass(frozen=True, eq=False, slots=True)
+class FlowInputs:
+    """Optical flow of a frame, and the image that the flow of the next frame needs.
+
+    Args:
+        flow: float32, 2×h×w, on the CPU: `backward_flow`; in pinned memory for a model on a GPU.
+        grey: `reduced_grey` of the frame.
+    """
+
+    flow: Tensor
+    grey: Grey
+
+
+def reduced_grey(image: Image) -> Grey:
+    """Image in grey, with a longer side of 512 pixels.
+
+    Args:
+        image: RGB, uint8, H×W×3.
+    """
     height, width = image.shape[:2]
     scale = _LONGER_SIDE / max(height, width)
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
@@ -30,46 +48,44 @@ def small_grey(image: Image) -> Grey:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def flow_from(before: Grey | None, now: Grey) -> Tensor:
-    """Where everything was in the frame before, by dense inverse search (Kroeger et al. 2016, "Fast Optical Flow using
-    Dense Inverse Search").
+def backward_flow(previous: Grey | None, current: Grey) -> Tensor:
+    """Optical flow from a frame back to the previous one, by dense inverse search (Kroeger et al. 2016, "Fast Optical
+    Flow using Dense Inverse Search").
 
     Args:
-        before: of the frame before (`small_grey`); None where there is none: nothing has moved.
-        now: of the frame itself.
+        previous: `reduced_grey` of the previous frame; None where there is none: zero flow.
+        current: of the frame.
     Returns:
-        float32, 2×h×w, of the small picture: where each place was, less where it is now, (x, y) in widths and heights
-        of the frame.
+        float32, 2×h×w: offset from each pixel of the frame to its position in the previous frame, (x, y) in widths and
+        heights of the frame.
     """
-    height, width = now.shape
-    if before is None:
+    height, width = current.shape
+    if previous is None:
         return torch.zeros(2, height, width)
-    if before.shape != now.shape:  # frames of another size: as if nothing had moved
-        before = np.asarray(cv2.resize(before, (width, height)), np.uint8)
-    search: Any = cv2  # whose stubs lack it
+    if previous.shape != current.shape:  # frames of another size: as if the image had been stretched
+        previous = np.asarray(cv2.resize(previous, (width, height)), np.uint8)
+    dis: Any = cv2  # its stubs lack DIS
     # 2 ms on one core; the next finer preset takes five times as long for masks that are no better.
-    flow = search.DISOpticalFlow_create(search.DISOPTICAL_FLOW_PRESET_FAST).calc(now, before, None)
+    flow = dis.DISOpticalFlow_create(dis.DISOPTICAL_FLOW_PRESET_FAST).calc(current, previous, None)
     return torch.from_numpy(flow / np.array([width, height], np.float32)).permute(2, 0, 1)
 
 
-def carry(maps: Tensor, flow: Tensor) -> Tensor:
-    """Maps of the frame before as they look in the next one.
+def warp(maps: Tensor, flow: Tensor) -> Tensor:
+    """Maps of the previous frame, warped to the current one: float, N×h×w.
 
     Args:
         maps: float, N×h×w.
-        flow: float, 2×h'×w', from `flow_from`.
-    Returns:
-        float, N×h×w.
+        flow: float, 2×h'×w', from `backward_flow`.
     """
     size = maps.shape[1:]
     flow = F.interpolate(flow[None], size=size, mode="bilinear", align_corners=False)[0]
-    places = torch.add(_places(*size, maps.device), flow, alpha=2)
-    return F.grid_sample(maps[None], places.permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
+    grid = torch.add(_cell_centres(*size, maps.device), flow, alpha=2)
+    return F.grid_sample(maps[None], grid.permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
 
 
 @device_constant
-def _places(height: int, width: int) -> Tensor:
-    """Where the places of a grid are, as `torch.nn.functional.grid_sample` counts: float, 2×height×width, (x, y), from
-    -1 to 1."""
+def _cell_centres(height: int, width: int) -> Tensor:
+    """Centres of a grid's cells in the coordinates of `torch.nn.functional.grid_sample`: float, 2×height×width, (x, y),
+    from -1 to 1."""
     y, x = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
     return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)))

@@ -1,8 +1,8 @@
-"""What the classifier, the flow and SAM say together, each of which is doubted.
+"""Fusion of the classifier, the optical flow and SAM.
 
-SAM knows where things end but not which thing is meant; the classifier knows which but only coarsely where; the flow
-carries what was found before, with its mistakes. All three give log-odds for every place, which are added, each within
-a limit, so that none decides alone against a clear word of another. SAM is prompted with what the other two say.
+SAM finds outlines but not identities; the classifier finds identities, but coarsely; the flow propagates the masks of
+the previous frame with their errors. Each gives log-odds for every cell of the low-res grid, which are clamped, so that
+none of them overrules clear evidence of another, and added. SAM is prompted with the sum of the other two.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from persam_video.methods.appearance.descriptors import Colours
-from persam_video.methods.appearance.motion_prior import Whereabouts
-from persam_video.methods.appearance.residuals import Places
+from persam_video.methods.appearance.motion_prior import MotionPrior
+from persam_video.methods.appearance.residuals import ResidualInputs
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import densest_cells
 from persam_video.sam.boxes import boxes_of_masks, cell_centres, grow_boxes
@@ -23,75 +23,78 @@ from persam_video.sam.mask_decoder import MaskDecoder
 from persam_video.sam.object_masks import argmax_masks, softmax_with_background
 from persam_video.sam.prompt_encoder import POSITIVE, Prompts
 
-_POSSIBLE = -2.0
-"""Log-odds of places that may well be the object's."""
+_MIN_CORRECTED_LOGIT = -2.0
+"""Cells out of the search region are corrected above these log-odds."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Consensus:
-    """What all say of N objects in a frame.
+class Fused:
+    """Fused masks of N objects in a frame.
 
     Args:
         logits: float, N×h×w of the low-res grid: log-odds.
-        expected: float, N: the IoU that SAM expects.
-        places: what the errors of the logits depend on.
-        regions: bool, N×h×w: where errors may be corrected.
+        iou_predictions: float, N, 0 to 1: the highest IoU that SAM predicts.
+        residual_inputs: inputs of the residual model.
+        regions: bool, N×h×w: cells that the residual model may correct.
     """
 
     logits: Tensor
-    expected: Tensor
-    places: Places
+    iou_predictions: Tensor
+    residual_inputs: ResidualInputs
     regions: Tensor
 
 
-def consult(
+def fuse(
     decode: MaskDecoder,
     features: Features,
     colours: Colours,
     evidence: Tensor,
-    whereabouts: Whereabouts,
+    motion: MotionPrior,
     settings: Settings,
-) -> Consensus:
-    """Ask all of a frame.
+) -> Fused:
+    """Fused masks of all objects in a frame.
 
     Args:
-        colours: of the low-res grid.
+        colours: of the frame, on the low-res grid.
         evidence: float, N×h×w: the classifier's log-odds.
-        whereabouts: before this frame.
+        motion: prior of the frame.
     """
-    away = whereabouts.absent[:, None, None]
-    near_by = whereabouts.near_by
-    appearance = evidence.clamp(-settings.least_appearance, settings.most_appearance)
-    appearance = torch.where(near_by | away, appearance, appearance.clamp(max=settings.out_of_reach))
-    motion = settings.motion_weight * whereabouts.carried.logit().clamp(-settings.most_motion, settings.most_motion)
-    prior = appearance + torch.where(away, 0, motion)
-    said, expected = _ask_sam(decode, features, prior, whereabouts.areas, settings)
-    logits = said + prior
-    return Consensus(logits, expected, Places.of(colours, said, prior, settings), near_by | (logits > _POSSIBLE))
+    was_absent = motion.absent[:, None, None]
+    search_region = motion.search_region
+    appearance = evidence.clamp(-settings.max_negative_log_odds, settings.max_positive_log_odds)
+    out_of_reach = appearance.clamp(max=settings.max_log_odds_out_of_reach)
+    appearance = torch.where(search_region | was_absent, appearance, out_of_reach)
+    propagated = motion.propagated.logit().clamp(-settings.max_motion_log_odds, settings.max_motion_log_odds)
+    prior = appearance + torch.where(was_absent, 0, settings.motion_weight * propagated)
+    sam_logits, iou_predictions = _prompt_sam(decode, features, prior, motion.areas, settings)
+    logits = sam_logits + prior
+    residual_inputs = ResidualInputs.of(colours, sam_logits, prior, settings)
+    return Fused(logits, iou_predictions, residual_inputs, search_region | (logits > _MIN_CORRECTED_LOGIT))
 
 
-def _ask_sam(
+def _prompt_sam(
     decode: MaskDecoder, features: Features, prior: Tensor, areas: Tensor, settings: Settings
 ) -> tuple[Tensor, Tensor]:
-    """What SAM says, asked with what the others say: log-odds, float, N×h×w, and the IoU that it expects, float, N."""
-    said = torch.zeros_like(prior)
-    expected = prior.new_zeros(len(prior))
+    """SAM's log-odds, float, N×h×w, and predicted IoU, float, N, for prompts of the prior."""
+    sam_logits = torch.zeros_like(prior)
+    iou_predictions = prior.new_zeros(len(prior))
     for _ in range(settings.decodes):
-        answer = decode(features, _prompts(features, said + prior, areas, settings))
-        # SAM's three masks are of the whole, the part and the subpart: their mean is none of them, but steady.
-        said = answer.logits.mean(dim=1).clamp(-settings.most_sam, settings.most_sam)
-        expected = answer.scores.amax(dim=1).clamp(0, 1)
-    return said, expected
+        output = decode(features, _prompts(features, sam_logits + prior, areas, settings))
+        # The mean of SAM's three masks (whole, part, subpart) is steadier than the choice of one of them.
+        sam_logits = output.logits.mean(dim=1).clamp(-settings.max_sam_log_odds, settings.max_sam_log_odds)
+        iou_predictions = output.iou_predictions.amax(dim=1).clamp(0, 1)
+    return sam_logits, iou_predictions
 
 
 def _prompts(features: Features, logits: Tensor, areas: Tensor, settings: Settings) -> Prompts:
-    found = softmax_with_background(logits)
+    """A point in the densest part of each object, its box and its mask."""
+    probabilities = softmax_with_background(logits)
     boxes, has_box = boxes_of_masks(argmax_masks(logits))
-    points = densest_cells(found, (areas.sqrt() / 4).long())
+    points = densest_cells(probabilities, (areas.sqrt() / 4).long())
     return Prompts(
         points=cell_centres(points)[:, None],
-        labels=torch.full((len(found), 1), POSITIVE, device=found.device),
+        labels=torch.full((len(logits), 1), POSITIVE, device=logits.device),
         boxes=grow_boxes(boxes, settings.box_margin, features.geometry),
         has_box=has_box,
-        masks=found.logit(),
+        masks=probabilities.logit(),
     )

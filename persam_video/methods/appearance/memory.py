@@ -1,127 +1,161 @@
-"""What the default method remembers: tensors alone, which a frame does not change but replaces."""
+"""State of the appearance method between frames: tensors alone, which a frame replaces but does not change."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.methods.appearance.kernel_ridge import Given, KernelRidge
+from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRidge
 from persam_video.methods.appearance.presence import Presence
-from persam_video.methods.appearance.residuals import Residuals
-from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.residuals import ResidualModel
+from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.sam.object_masks import PROB_EPS
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Memory:
-    """What is known of N objects from where they were given, and from the frames since.
+    """State of N objects. The first frame of an object is the one from which it was personalised.
 
     Args:
-        classifiers: one for all objects that were given in one frame, in their order.
-        first_levels: of the frame in which each was given.
-        levels: of the frames since.
-        first_presence: in the frame in which each was given.
-        first_areas: float, N, in low-res cells, there.
-        residuals: of the same frame.
-        areas: float, N, when last seen, in low-res cells.
-        absent: bool, N.
-        found: float, N×h×w of the low-res grid: how surely each place was the object's in the frame before.
+        classifiers: one per group of objects that share a first frame, in the objects' order.
+        first_statistics: score statistics in the first frames.
+        statistics: moving average of the score statistics in the frames since.
+        first_presence: in the first frames.
+        first_areas: float, N, in low-res cells, in the first frames.
+        residuals: fitted to the first frames.
+        areas: float, N, in low-res cells, when last visible.
+        absent: bool, N: in the previous frame.
+        probabilities: float, N×h×w of the low-res grid: in the previous frame.
     """
 
     classifiers: tuple[KernelRidge, ...]
-    first_levels: Levels
-    levels: Levels
+    first_statistics: ScoreStatistics
+    statistics: ScoreStatistics
     first_presence: Presence
     first_areas: Tensor
-    residuals: Residuals
+    residuals: ResidualModel
     areas: Tensor
     absent: Tensor
-    found: Tensor
+    probabilities: Tensor
 
     def groups(self) -> Iterator[tuple[KernelRidge, slice]]:
-        """Each classifier, and the places of its objects among all."""
+        """Each classifier with the rows of its objects."""
         start = 0
         for classifier in self.classifiers:
-            stop = start + len(classifier.given.mean)
+            stop = start + len(classifier.first.mean_coverage)
             yield classifier, slice(start, stop)
             start = stop
 
-    def join(self, other: Memory) -> Memory:
-        """These objects, then others, which are now given: where they are, these are not."""
-        mine = resized(self.found, other.found.shape[1:]) * (1 - other.found.sum(dim=0)).clamp(min=0)
+    def concat(self, other: Memory) -> Memory:
+        """These objects, then others whose masks are newer: they take the cells where both are probable."""
+        free = (1 - other.probabilities.sum(dim=0)).clamp(min=0)
+        mine = resized(self.probabilities, other.probabilities.shape[1:]) * free
         return Memory(
             self.classifiers + other.classifiers,
-            self.first_levels.join(other.first_levels),
-            self.levels.join(other.levels),
-            self.first_presence.join(other.first_presence),
+            self.first_statistics.concat(other.first_statistics),
+            self.statistics.concat(other.statistics),
+            self.first_presence.concat(other.first_presence),
             torch.cat((self.first_areas, other.first_areas)),
-            self.residuals.join(other.residuals),
+            self.residuals.concat(other.residuals),
             torch.cat((self.areas, other.areas)),
             torch.cat((self.absent, other.absent)),
-            torch.cat((mine, other.found)).clamp(PROB_EPS, 1 - PROB_EPS),
+            torch.cat((mine, other.probabilities)).clamp(PROB_EPS, 1 - PROB_EPS),
         )
 
-    def select(self, kept: Tensor) -> Memory:
+    def select(self, rows: Tensor) -> Memory:
         """Some of the objects, int, in ascending order."""
-        parts = ((each, kept[(kept >= part.start) & (kept < part.stop)] - part.start) for each, part in self.groups())
+        groups = ((each, rows[(rows >= part.start) & (rows < part.stop)] - part.start) for each, part in self.groups())
         return Memory(
-            tuple(classifier.select(mine) for classifier, mine in parts if len(mine)),
-            self.first_levels.select(kept),
-            self.levels.select(kept),
-            self.first_presence.select(kept),
-            self.first_areas[kept],
-            self.residuals.select(kept),
-            self.areas[kept],
-            self.absent[kept],
-            self.found[kept],
+            tuple(classifier.select(mine) for classifier, mine in groups if len(mine)),
+            self.first_statistics.select(rows),
+            self.statistics.select(rows),
+            self.first_presence.select(rows),
+            self.first_areas[rows],
+            self.residuals.select(rows),
+            self.areas[rows],
+            self.absent[rows],
+            self.probabilities[rows],
         )
 
     def state(self) -> dict[str, Tensor]:
-        """What is known of the objects from where they were given. See `Method.state`."""
+        """Personalised state, from the first frames alone (`Method.state`). The keys are those of saved targets."""
         state = {
             "areas": self.first_areas,
-            "error landmarks": self.residuals.landmarks,
-            "error weights": self.residuals.weights,
-            **{f"level {each.name}": getattr(self.first_levels, each.name) for each in fields(Levels)},
-            **{f"presence {each.name}": getattr(self.first_presence, each.name) for each in fields(Presence)},
+            "foreground_score_mean": self.first_statistics.foreground_mean,
+            "background_score_mean": self.first_statistics.background_mean,
+            "foreground_score_std": self.first_statistics.foreground_std,
+            "background_score_std": self.first_statistics.background_std,
+            "contrast": self.first_presence.contrast,
+            "likeness_inside": self.first_presence.likeness_inside,
+            "likeness_elsewhere": self.first_presence.likeness_elsewhere,
+            "residual_landmarks": self.residuals.landmarks,
+            "residual_weights": self.residuals.weights,
         }
-        for number, classifier in enumerate(self.classifiers):
-            for each in fields(Given):
-                state[f"group {number} {each.name}"] = getattr(classifier.given, each.name)
+        for group, classifier in enumerate(self.classifiers):
+            first = classifier.first
+            state |= {
+                f"classifier_{group}_centre": first.centre,
+                f"classifier_{group}_landmarks": first.landmarks,
+                f"classifier_{group}_whitening": first.whitening,
+                f"classifier_{group}_mean_coverage": first.mean_coverage,
+                f"classifier_{group}_gram": first.gram,
+                f"classifier_{group}_targets": first.targets,
+            }
         return state
 
     @classmethod
-    def of_state(cls, state: Mapping[str, Tensor], settings: Settings) -> Memory:
-        """Objects of a `state`, all of them absent. Raises `KeyError` where it is none."""
-        levels = Levels(**{each.name: state[f"level {each.name}"] for each in fields(Levels)})
+    def from_state(cls, state: Mapping[str, Tensor], settings: Settings) -> Memory:
+        """Objects of a `state`, all of them absent.
+
+        Raises:
+            KeyError: the state is of another method.
+        """
+        statistics = ScoreStatistics(
+            foreground_mean=state["foreground_score_mean"],
+            background_mean=state["background_score_mean"],
+            foreground_std=state["foreground_score_std"],
+            background_std=state["background_score_std"],
+        )
+        presence = Presence(
+            contrast=state["contrast"],
+            likeness_inside=state["likeness_inside"],
+            likeness_elsewhere=state["likeness_elsewhere"],
+        )
         areas = state["areas"]
         return cls(
-            tuple(_classifiers(state, settings)),
-            levels,
-            levels,
-            Presence(**{each.name: state[f"presence {each.name}"] for each in fields(Presence)}),
-            areas,
-            Residuals(state["error landmarks"], state["error weights"]),
-            areas,
-            torch.ones_like(areas, dtype=torch.bool),
-            torch.full((len(areas), 1, 1), PROB_EPS, device=areas.device),
+            classifiers=tuple(_classifiers(state, settings)),
+            first_statistics=statistics,
+            statistics=statistics,
+            first_presence=presence,
+            first_areas=areas,
+            residuals=ResidualModel(landmarks=state["residual_landmarks"], weights=state["residual_weights"]),
+            areas=areas,
+            absent=torch.ones_like(areas, dtype=torch.bool),
+            probabilities=torch.full((len(areas), 1, 1), PROB_EPS, device=areas.device),
         )
 
 
 def _classifiers(state: Mapping[str, Tensor], settings: Settings) -> Iterator[KernelRidge]:
-    for number in itertools.count():
-        if f"group {number} mean" not in state:
+    for group in itertools.count():
+        if f"classifier_{group}_centre" not in state:
             return
-        given = Given(**{each.name: state[f"group {number} {each.name}"] for each in fields(Given)})
-        yield KernelRidge.of(given, settings)
+        first = FirstFrameFit(
+            centre=state[f"classifier_{group}_centre"],
+            landmarks=state[f"classifier_{group}_landmarks"],
+            whitening=state[f"classifier_{group}_whitening"],
+            mean_coverage=state[f"classifier_{group}_mean_coverage"],
+            gram=state[f"classifier_{group}_gram"],
+            targets=state[f"classifier_{group}_targets"],
+        )
+        yield KernelRidge.of(first, settings)
 
 
 def resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Maps, float, N×h×w, on another grid, where the frames' shape has changed."""
+    """Maps, float, N×h×w, resized to another grid where the frames' shape has changed."""
     return maps if maps.shape[1:] == size else F.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]

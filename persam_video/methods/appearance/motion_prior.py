@@ -1,4 +1,4 @@
-"""Where objects may be in a frame, by where they were in the one before."""
+"""Motion prior: where objects may be in a frame, from their masks in the previous one."""
 
 from __future__ import annotations
 
@@ -8,39 +8,42 @@ import torch
 from torch import Tensor
 
 from persam_video.methods.appearance.settings import Settings
-from persam_video.methods.appearance.windows import near
+from persam_video.methods.appearance.windows import dilate
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Whereabouts:
-    """What is known of where N objects are before a frame is looked at, on the low-res grid.
+class MotionPrior:
+    """Propagated masks of N objects on the low-res grid, and the regions around them.
 
     Args:
-        carried: float, N×h×w, 0 to 1: how surely each place was the object's in the frame before, as the flow has it.
-        likely: bool, N×h×w: where that is likelier than not.
-        near_by: bool, N×h×w: what the object can have reached beyond.
-        around: float, N×h×w, 0 to 1: how surely each place within twice that is not the object's.
-        areas: float, N, in cells, when last seen.
-        absent: bool, N: objects that were not there in the frame before.
+        propagated: float, N×h×w, 0 to 1: probabilities of the previous frame, warped by the optical flow.
+        propagated_mask: bool, N×h×w: where these are above one half.
+        search_region: bool, N×h×w: the mask dilated by the search radius.
+        background_ring: float, N×h×w, 0 to 1: probability of the background within twice the search radius, 0 beyond.
+        areas: float, N, in cells, when last visible.
+        absent: bool, N: objects that were absent in the previous frame.
     """
 
-    carried: Tensor
-    likely: Tensor
-    near_by: Tensor
-    around: Tensor
+    propagated: Tensor
+    propagated_mask: Tensor
+    search_region: Tensor
+    background_ring: Tensor
     areas: Tensor
     absent: Tensor
 
     @classmethod
-    def of(cls, carried: Tensor, areas: Tensor, absent: Tensor, settings: Settings) -> Whereabouts:
-        """All that follows from these."""
-        likely = carried > 0.5
-        reached = reach(areas, settings)
-        near_by, wider = near(likely, torch.stack((reached, 2 * reached)))
-        return cls(carried, likely, near_by, wider * (1 - carried), areas, absent)
+    def of(cls, propagated: Tensor, areas: Tensor, absent: Tensor, settings: Settings) -> MotionPrior:
+        """Motion prior of propagated probabilities."""
+        mask = propagated > 0.5
+        radii = search_radius(areas, settings)
+        search_region, wider = dilate(mask, torch.stack((radii, 2 * radii)))
+        return cls(propagated, mask, search_region, wider * (1 - propagated), areas, absent)
 
 
-def reach(areas: Tensor, settings: Settings) -> Tensor:
-    """How far objects of areas, float or int, can get in a frame beyond their flow, in low-res cells: int, the same
-    shape."""
-    return (settings.reach_cells + settings.reach_share * areas.sqrt()).long()
+def search_radius(areas: Tensor, settings: Settings) -> Tensor:
+    """Distance that objects can move in a frame beyond their flow, int, in low-res cells, of the shape of the areas.
+
+    Args:
+        areas: float or int, in low-res cells.
+    """
+    return (settings.search_radius_cells + settings.search_radius_share * areas.sqrt()).long()

@@ -1,8 +1,8 @@
-"""Whether objects are where their masks are: how far these stand out, and what is seen elsewhere.
+"""Whether objects are present where their masks are: contrast of the mask, and better candidates elsewhere.
 
-Both are compared with the frame in which the object was given, mirrored. A mask that hardly stands out from what is
-around it is a guess. One that does may still be a rest, or a part of what hides the object: that shows when the object
-is seen elsewhere, in full.
+Both are compared with the mirrored first frame of each object. A mask with little contrast to its surroundings is a
+guess. A mask with contrast may still be a leftover, or a part of an occluder: then more cells look like the object
+elsewhere.
 """
 
 from __future__ import annotations
@@ -12,68 +12,84 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from persam_video.methods.appearance.motion_prior import reach
-from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.motion_prior import search_radius
+from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
-from persam_video.methods.appearance.windows import near, pool, window_sums
+from persam_video.methods.appearance.windows import dilate, pool, window_sums
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Presence:
-    """What speaks for the masks of N objects in a frame, and against them.
+    """Evidence that N objects are present in a frame, float, N each.
 
     Args:
-        contrast: float, N: how far each stands out from what is around it (`Levels.contrast`).
-        here: float, N: how many cells of the mask look like the object, in a square of the area that it had where it
-            was given.
-        elsewhere: float, N: how many do in such a square of what is beyond its reach and no object's: in the best.
+        contrast: `ScoreStatistics.contrast` of the mask.
+        likeness_inside: largest sum of the likeness of cells within the mask, over a square of the object's first area.
+        likeness_elsewhere: the same of cells out of the object's search region and out of all masks.
     """
 
     contrast: Tensor
-    here: Tensor
-    elsewhere: Tensor
+    likeness_inside: Tensor
+    likeness_elsewhere: Tensor
 
     @classmethod
     def measure(
-        cls, levels: Levels, scores: Tensor, alike: Tensor, masks: Tensor, first_areas: Tensor, settings: Settings
+        cls,
+        statistics: ScoreStatistics,
+        scores: Tensor,
+        likeness: Tensor,
+        masks: Tensor,
+        first_areas: Tensor,
+        settings: Settings,
     ) -> Presence:
-        """What a frame shows.
+        """Presence of the objects in one frame.
 
         Args:
-            levels: of the scores.
-            scores: float, N×rows×columns of the features' grid.
-            alike: float, the same, 0 to 1: how far each cell looks like the object.
-            masks: bool, N×h×w of the low-res grid; hardly any two share a place.
+            statistics: of the scores.
+            scores: float, N×rows×columns of the feature grid.
+            likeness: float, N×rows×columns, 0 to 1 (`ScoreStatistics.likeness`).
+            masks: bool, N×h×w of the low-res grid; they hardly overlap.
             first_areas: float, N, in low-res cells.
         """
         size = scores.shape[1:]
-        around, reached = near(masks, reach(torch.stack((masks.sum(dim=(1, 2)), first_areas)), settings))
-        free = ~(reached | masks.any(dim=0))
-        inside, wider, free = pool(torch.cat((masks, around, free)).float(), size).chunk(3)
+        radii = search_radius(torch.stack((masks.sum(dim=(1, 2)), first_areas)), settings)
+        dilated, search_region = dilate(masks, radii)
+        free = ~(search_region | masks.any(dim=0))
+        inside, wider, free = pool(torch.cat((masks, dilated, free)).float(), size).chunk(3)
         cells = first_areas * (size.numel() / masks.shape[1:].numel())
-        radii = ((cells.sqrt() - 1) / 2).round().clamp(min=0).long()
-        # Whole cells on both sides: of what is thinner than a cell, a mask covers little of any.
-        shares = torch.cat((alike * (inside > 0), alike * free))
-        here, elsewhere = window_sums(shares, radii.repeat(2)).amax(dim=(1, 2)).chunk(2)
-        return cls(levels.contrast(scores, inside, wider - inside), here, elsewhere)
+        window_radii = ((cells.sqrt() - 1) / 2).round().clamp(min=0).long()
+        # All cells that the mask touches count in full: a thin mask covers little of any cell.
+        candidates = torch.cat((likeness * (inside > 0), likeness * free))
+        likeness_inside, likeness_elsewhere = window_sums(candidates, window_radii.repeat(2)).amax(dim=(1, 2)).chunk(2)
+        return cls(statistics.contrast(scores, inside, wider - inside), likeness_inside, likeness_elsewhere)
 
     def absent(self, first: Presence, were_absent: Tensor, settings: Settings) -> Tensor:
-        """Which objects are not where their masks are, bool, N, by what their presence was where they were given.
+        """Objects that are not where their masks are, bool, N.
 
-        What is seen elsewhere counts only for objects that nothing there looked more like than they themselves.
+        An object with more likeness elsewhere than inside its mask in its first frame is never absent for its likeness
+        elsewhere.
+
+        Args:
+            first: presence in the first frame of each object.
+            were_absent: bool, N: objects that were absent in the previous frame.
         """
-        least = torch.where(were_absent, settings.found, settings.lost)
-        enough = torch.lerp(first.elsewhere, first.here, settings.found)
-        enough_seen = (self.elsewhere > enough) & (first.elsewhere < first.here)
-        return (self.contrast < least * first.contrast) | (
-            enough_seen & (self.elsewhere > settings.elsewhere_times * self.here)
+        min_contrast = torch.where(were_absent, settings.found_contrast, settings.lost_contrast)
+        min_elsewhere = torch.lerp(first.likeness_elsewhere, first.likeness_inside, settings.found_contrast)
+        is_elsewhere = (
+            (self.likeness_elsewhere > min_elsewhere)
+            & (first.likeness_elsewhere < first.likeness_inside)
+            & (self.likeness_elsewhere > settings.elsewhere_ratio * self.likeness_inside)
+        )
+        return (self.contrast < min_contrast * first.contrast) | is_elsewhere
+
+    def concat(self, other: Presence) -> Presence:
+        """Presence of these objects, then of others."""
+        return Presence(
+            torch.cat((self.contrast, other.contrast)),
+            torch.cat((self.likeness_inside, other.likeness_inside)),
+            torch.cat((self.likeness_elsewhere, other.likeness_elsewhere)),
         )
 
-    def join(self, other: Presence) -> Presence:
-        """The presence of these objects, then of others."""
-        pairs = ((self.contrast, other.contrast), (self.here, other.here), (self.elsewhere, other.elsewhere))
-        return Presence(*(torch.cat(both) for both in pairs))
-
-    def select(self, indices: Tensor) -> Presence:
-        """The presence of some of the objects."""
-        return Presence(self.contrast[indices], self.here[indices], self.elsewhere[indices])
+    def select(self, rows: Tensor) -> Presence:
+        """Presence of some of the objects."""
+        return Presence(self.contrast[rows], self.likeness_inside[rows], self.likeness_elsewhere[rows])

@@ -1,9 +1,8 @@
-"""What is still wrong when all have spoken, learned where the truth is known.
+"""Residual model: expected errors of the fused masks, learned from the first frame of each object.
 
-SAM's outlines and the classifier's cells miss what is small, or what SAM sees no outline of. In the frame in which an
-object is given, the error is known at every place. Kernel ridge regression learns it from the colours there and from
-what SAM and the others say; in later frames it is expected again where all of that is alike. Where nothing like it was
-seen, the expected error is zero: what is new is left as it is.
+SAM's outlines and the classifier's cells miss small parts, and parts without an outline. In an object's first frame the
+error of every cell is known. Kernel ridge regression predicts it from the cell's colours, SAM's log-odds and those of
+classifier and flow. In later frames the predicted error is added; far from all samples it is zero.
 """
 
 from __future__ import annotations
@@ -21,108 +20,130 @@ from persam_video.methods.appearance.settings import Settings
 from persam_video.sam.object_masks import PROB_EPS
 
 _INPUTS = 11
-_MOST_SAMPLES = 8192
+_MAX_SAMPLES = 8192
 _BANDWIDTH = 1.0
-"""Of the kernel: the inputs have their own scales."""
-_OBJECTS_AT_A_TIME = 16
-"""How many are corrected at once where all places are looked at: the kernel of each has 20 MB."""
-_COUNTING = ("cpu",)
-"""Where it costs nothing to count."""
+"""Of the kernel: the inputs are scaled instead."""
+_DENSE_BATCH = 16
+"""Objects corrected at a time over all cells: each takes 20 MB for its kernel matrix."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Places:
-    """What errors depend on at every place of the low-res grid, in units in which 1 is a large difference.
+class ResidualInputs:
+    """Inputs of the residual model in every cell of the low-res grid, scaled so that 1 is a large difference.
 
     Args:
-        seen: float, 9×places: the colours, their deviation and their contrast.
-        heard: float, N×2×places: SAM's log-odds for each object, and those of all others.
+        colour: float, 9×cells: mean, standard deviation and contrast of the colours.
+        log_odds: float, N×2×cells: SAM's and the prior's for each object.
     """
 
-    seen: Tensor
-    heard: Tensor
+    colour: Tensor
+    log_odds: Tensor
 
     @classmethod
-    def of(cls, colours: Colours, said: Tensor, prior: Tensor, settings: Settings) -> Places:
-        """Those of a frame.
+    def of(cls, colours: Colours, sam_logits: Tensor, prior: Tensor, settings: Settings) -> ResidualInputs:
+        """Inputs in one frame.
 
         Args:
             colours: on the low-res grid.
-            said: SAM's log-odds, float, N×h×w.
-            prior: those of all others.
+            sam_logits: SAM's log-odds, float, N×h×w.
+            prior: log-odds of the classifier and the motion prior, float, N×h×w.
         """
-        seen = torch.cat((colours.mean, colours.deviation, colours.contrast())) / settings.error_colour_scale
-        heard = torch.stack((said, prior), dim=1) / settings.error_doubt_scale
-        return cls(seen.flatten(1), heard.flatten(2))
+        colour = torch.cat((colours.mean, colours.std, colours.contrast())) / settings.error_colour_scale
+        log_odds = torch.stack((sam_logits, prior), dim=1) / settings.error_log_odds_scale
+        return cls(colour.flatten(1), log_odds.flatten(2))
 
-    def inputs(self) -> Tensor:
-        """Those of all objects at all places: float, N×places×`_INPUTS`."""
-        return torch.cat((self.seen.expand(len(self.heard), -1, -1), self.heard), dim=1).mT
+    def dense(self) -> Tensor:
+        """Inputs of all objects in all cells: float, N×cells×`_INPUTS`."""
+        return torch.cat((self.colour.expand(len(self.log_odds), -1, -1), self.log_odds), dim=1).mT
 
-    def inputs_at(self, number: int, where: Tensor) -> Tensor:
-        """Those of one object at some places, bool or int: float, n×`_INPUTS`."""
-        return torch.cat((self.seen[:, where], self.heard[number][:, where])).T
+    def at(self, row: int, cells: Tensor) -> Tensor:
+        """Inputs of one object in some cells, bool or int: float, n×`_INPUTS`."""
+        return torch.cat((self.colour[:, cells], self.log_odds[row][:, cells])).T
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Residuals:
-    """The expected errors of N objects.
+class ResidualModel:
+    """Kernel ridge regression of the errors of N objects.
 
     Args:
-        landmarks: float, N×m×`_INPUTS`: places that stand for all.
-        weights: float, N×m: what each adds to the probability of a place that is like it.
+        landmarks: float, N×m×`_INPUTS`: inputs of the landmark cells.
+        weights: float, N×m: theirs in the sum that is the predicted error.
     """
 
     landmarks: Tensor
     weights: Tensor
 
     @classmethod
-    def fit(cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings) -> Residuals:
-        """Learn from places of which the truth is known.
+    def fit(cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings) -> ResidualModel:
+        """Residual model fitted to cells whose truth is known.
 
         Args:
-            samples: of each object inputs, float, n×`_INPUTS` (`Places`), and errors, float, n: the truth less
-                the probability that was found.
+            samples: per object, inputs, float, n×`_INPUTS` (`ResidualInputs`), and errors, float, n: the true coverage
+                less the fused probability.
         """
         count = settings.error_landmarks
-        landmarks, weights = [], []
+        all_landmarks, all_weights = [], []
         for inputs, errors in samples:
-            some = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MOST_SAMPLES), device=inputs.device).long()
-            inputs, errors = inputs[some], errors[some]
-            places, whitening = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
-            lifted = lift(inputs, places, whitening, _BANDWIDTH)
-            solved = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise)
-            solved = (whitening.T @ solved)[:, 0]
-            missing = count - len(places)
-            landmarks.append(F.pad(places, (0, 0, 0, missing)))
-            weights.append(F.pad(solved, (0, missing)))
-        return cls(torch.stack(landmarks), torch.stack(weights))
+            kept = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MAX_SAMPLES), device=inputs.device).long()
+            inputs, errors = inputs[kept], errors[kept]
+            landmarks, whitening = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
+            lifted = lift(inputs, landmarks, whitening, _BANDWIDTH)
+            solution = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise)
+            weights = (whitening.T @ solution)[:, 0]
+            missing = count - len(landmarks)
+            all_landmarks.append(F.pad(landmarks, (0, 0, 0, missing)))
+            all_weights.append(F.pad(weights, (0, missing)))
+        return cls(torch.stack(all_landmarks), torch.stack(all_weights))
 
-    def correct(self, logits: Tensor, places: Places, regions: Tensor) -> Tensor:
-        """Log-odds, float, N×h×w, with the expected errors added to their probabilities in regions, bool, N×h×w."""
-        flat, inside = logits.flatten(1), regions.flatten(1)
-        if logits.device.type not in _COUNTING:
-            # All places are looked at: counting those of the regions would mean to wait.
-            every = (flat, places.inputs(), self.landmarks, self.weights)
-            parts = zip(*(torch.split(each, _OBJECTS_AT_A_TIME) for each in every), strict=True)
-            return torch.where(inside, torch.cat([_corrected(*part) for part in parts]), flat).view_as(logits)
-        corrected = flat.clone()
-        for number, (mine, region) in enumerate(zip(corrected, inside, strict=True)):
-            where = region.nonzero()[:, 0]
-            inputs = places.inputs_at(number, where)
-            mine[where] = _corrected(mine[where], inputs, self.landmarks[number], self.weights[number])
+    def correct(self, logits: Tensor, inputs: ResidualInputs, regions: Tensor) -> Tensor:
+        """Log-odds, float, N×h×w, with the predicted errors added to their probabilities within regions.
+
+        Args:
+            logits: float, N×h×w.
+            inputs: of the same frame.
+            regions: bool, N×h×w.
+        """
+        correct = self.correct_sparse if logits.device.type == "cpu" else self.correct_dense
+        return correct(logits, inputs, regions)
+
+    def correct_sparse(self, logits: Tensor, inputs: ResidualInputs, regions: Tensor) -> Tensor:
+        """`correct` on the CPU: computed in the cells of the regions only."""
+        corrected = logits.flatten(1).clone()
+        for row, (mine, region) in enumerate(zip(corrected, regions.flatten(1), strict=True)):
+            cells = region.nonzero()[:, 0]
+            mine[cells] = _corrected(mine[cells], inputs.at(row, cells), self.landmarks[row], self.weights[row])
         return corrected.view_as(logits)
 
-    def join(self, other: Residuals) -> Residuals:
-        """Those of these objects, then of others."""
-        return Residuals(torch.cat((self.landmarks, other.landmarks)), torch.cat((self.weights, other.weights)))
+    def correct_dense(
+        self, logits: Tensor, inputs: ResidualInputs, regions: Tensor, *, batch: int = _DENSE_BATCH
+    ) -> Tensor:
+        """`correct` on a GPU: computed in all cells, as to count those of the regions would synchronise with it.
 
-    def select(self, indices: Tensor) -> Residuals:
-        """Those of some of the objects."""
-        return Residuals(self.landmarks[indices], self.weights[indices])
+        Args:
+            batch: number of objects corrected at a time.
+        """
+        flat = logits.flatten(1)
+        every = (flat, inputs.dense(), self.landmarks, self.weights)
+        parts = zip(*(torch.split(each, batch) for each in every), strict=True)
+        corrected = torch.cat([_corrected(*part) for part in parts])
+        return torch.where(regions.flatten(1), corrected, flat).view_as(logits)
+
+    def concat(self, other: ResidualModel) -> ResidualModel:
+        """Residual model of these objects, then of others."""
+        return ResidualModel(torch.cat((self.landmarks, other.landmarks)), torch.cat((self.weights, other.weights)))
+
+    def select(self, rows: Tensor) -> ResidualModel:
+        """Residual model of some of the objects."""
+        return ResidualModel(self.landmarks[rows], self.weights[rows])
 
 
 def _corrected(logits: Tensor, inputs: Tensor, landmarks: Tensor, weights: Tensor) -> Tensor:
-    """Log-odds, float, …×n, with the expected errors added to their probabilities; the rest as for `Residuals`."""
+    """Log-odds, float, …×n, with the predicted errors added to their probabilities.
+
+    Args:
+        inputs: float, …×n×`_INPUTS`.
+        landmarks: float, …×m×`_INPUTS`.
+        weights: float, …×m.
+    """
     errors = (kernel(inputs, landmarks, _BANDWIDTH) @ weights[..., None])[..., 0]
     return (logits.sigmoid() + errors).clamp(PROB_EPS, 1 - PROB_EPS).logit()

@@ -1,10 +1,10 @@
-"""From the classifier's scores to evidence: log-odds that a place is the object's.
+"""Statistics of the classifier's scores inside and around objects, which turn scores into log-odds.
 
-A score is an expected coverage, but how high it is inside an object differs from object to object and drifts with the
-video. What counts is where it lies between what it is inside and what it is around the object, in units of how much it
-scatters (a linear discriminant). Where a video begins, that is measured on the mirrored first frame: the classifier
-has not seen it, so its scores there are honest, as those of the first frame itself are not. There all that is not the
-object counts as its surroundings, later only what is near.
+A score estimates a cell's coverage, but its level inside an object differs from object to object and drifts during the
+video. It is therefore taken relative to the mean score inside the object and around it, in units of their standard
+deviation (a linear discriminant). The first statistics are measured on the mirrored first frame, as the classifier
+overfits the first frame itself; there the background is all that is not the object, in later frames only its
+surroundings.
 """
 
 from __future__ import annotations
@@ -14,86 +14,93 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_LEAST_SCATTER = 0.05
-"""Of the distance between inside and outside: nothing is told apart more finely."""
-_LEAST = 1e-3
-"""No distance is less, of scores that are 0 to 1."""
-_LEAST_DISTANCE = 0.25
-"""Of the distance in the first frame: an object never counts as less distinct from its surroundings."""
+_MIN_RELATIVE_STD = 0.05
+"""Of the separation, so that log-odds do not grow without limit."""
+_MIN_SEPARATION = 1e-3
+"""Of scores that are 0 to 1."""
+_MIN_SEPARATION_SHARE = 0.25
+"""Of the separation in the first frame."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Levels:
-    """What the scores of N objects are inside of each and around it: means and standard deviations, float, N each."""
+class ScoreStatistics:
+    """Mean and standard deviation of the scores of N objects, inside each of them and around it: float, N each.
 
-    inside: Tensor
-    outside: Tensor
-    inside_scatter: Tensor
-    outside_scatter: Tensor
+    The *separation* of an object is the difference of its two means.
+    """
+
+    foreground_mean: Tensor
+    background_mean: Tensor
+    foreground_std: Tensor
+    background_std: Tensor
 
     @classmethod
-    def measure(cls, scores: Tensor, inside: Tensor, outside: Tensor) -> Levels:
-        """The levels in one frame.
+    def measure(cls, scores: Tensor, foreground: Tensor, background: Tensor) -> ScoreStatistics:
+        """Statistics of one frame.
 
         Args:
             scores: float, N×h×w.
-            inside: float, N×h×w, 0 to 1: how far each cell is the object's.
-            outside: float, N×h×w: how far it is of the object's surroundings.
+            foreground: float, N×h×w, 0 to 1: share of each cell that is the object's.
+            background: float, N×h×w: share of each cell that is background of the object.
         """
-        weights = torch.stack((inside, outside))
+        weights = torch.stack((foreground, background))
         shares = weights / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1e-8)
         means = (scores * shares).sum(dim=(2, 3))
-        scatters = ((scores - means[..., None, None]).square() * shares).sum(dim=(2, 3)).sqrt()
-        return cls(*means, *scatters)
+        stds = ((scores - means[..., None, None]).square() * shares).sum(dim=(2, 3)).sqrt()
+        return cls(*means, *stds)
 
-    def blend(self, other: Levels, share: Tensor) -> Levels:
-        """These levels with a share, float, N, 0 to 1, of others."""
+    def blend(self, other: ScoreStatistics, share: Tensor) -> ScoreStatistics:
+        """Mixture of these statistics and others, whose share is float, N, 0 to 1."""
         pairs = zip(self._all(), other._all(), strict=True)
-        return Levels(*(torch.lerp(mine, theirs, share) for mine, theirs in pairs))
+        return ScoreStatistics(*(torch.lerp(mine, theirs, share) for mine, theirs in pairs))
 
-    def join(self, other: Levels) -> Levels:
-        """The levels of these objects, then of others."""
-        return Levels(*(torch.cat(both) for both in zip(self._all(), other._all(), strict=True)))
+    def concat(self, other: ScoreStatistics) -> ScoreStatistics:
+        """Statistics of these objects, then of others."""
+        return ScoreStatistics(*(torch.cat(both) for both in zip(self._all(), other._all(), strict=True)))
 
-    def select(self, indices: Tensor) -> Levels:
-        """The levels of some of the objects."""
-        return Levels(*(each[indices] for each in self._all()))
+    def select(self, rows: Tensor) -> ScoreStatistics:
+        """Statistics of some of the objects."""
+        return ScoreStatistics(*(each[rows] for each in self._all()))
 
-    def at_least(self, first: Levels) -> Levels:
-        """With the inside a quarter of its first distance above the outside, or more."""
-        distance = (_LEAST_DISTANCE * (first.inside - first.outside)).clamp(min=_LEAST)
-        floor = self.outside + distance
-        return Levels(torch.maximum(self.inside, floor), self.outside, self.inside_scatter, self.outside_scatter)
+    def with_minimum_separation(self, first: ScoreStatistics) -> ScoreStatistics:
+        """Statistics whose foreground mean is raised so that the separation is at least a quarter of the first one."""
+        separation = (_MIN_SEPARATION_SHARE * (first.foreground_mean - first.background_mean)).clamp(
+            min=_MIN_SEPARATION
+        )
+        foreground_mean = torch.maximum(self.foreground_mean, self.background_mean + separation)
+        return ScoreStatistics(foreground_mean, self.background_mean, self.foreground_std, self.background_std)
 
-    def position(self, scores: Tensor) -> Tensor:
-        """Where scores, float, N or N×h×w, lie: 0 = as outside, 1 = as inside."""
-        outside, inside = (each.view(-1, *[1] * (scores.ndim - 1)) for each in (self.outside, self.inside))
-        return (scores - outside) / (inside - outside)
+    def normalised(self, scores: Tensor) -> Tensor:
+        """Scores, float, N or N×h×w, scaled so that 0 is the background mean and 1 the foreground mean."""
+        shape = (-1, *[1] * (scores.ndim - 1))
+        background, foreground = self.background_mean.view(shape), self.foreground_mean.view(shape)
+        return (scores - background) / (foreground - background)
 
-    def alike(self, scores: Tensor) -> Tensor:
-        """How far cells of scores, float, N×h×w, look like the object: 0, as outside or less, to 1, as inside."""
-        return self.position(scores).clamp(0, 1)
+    def likeness(self, scores: Tensor) -> Tensor:
+        """Likeness of cells to the object, float, N×h×w, from 0 (background mean or less) to 1 (foreground mean)."""
+        return self.normalised(scores).clamp(0, 1)
 
-    def contrast(self, scores: Tensor, inside: Tensor, around: Tensor) -> Tensor:
-        """How far places stand out from what is around them: float, N; 1 = as inside from outside, 0 = not at all.
+    def contrast(self, scores: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+        """Difference of the mean normalised scores inside and around regions, float, N.
 
-        Args: as for `measure`; where nothing is around, it counts as outside.
+        Args: as for `measure`; where the background of a region is empty, `background_mean` takes its place.
         """
-        within = (scores * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1e-3)
-        excess = scores - self.outside[:, None, None]
-        beyond = self.outside + (excess * around).sum(dim=(1, 2)) / around.sum(dim=(1, 2)).clamp(min=1e-3)
-        return self.position(within) - self.position(beyond)
+        inside = (scores * foreground).sum(dim=(1, 2)) / foreground.sum(dim=(1, 2)).clamp(min=1e-3)
+        excess = scores - self.background_mean[:, None, None]
+        weight = background.sum(dim=(1, 2)).clamp(min=1e-3)
+        around = self.background_mean + (excess * background).sum(dim=(1, 2)) / weight
+        return self.normalised(inside) - self.normalised(around)
 
     def log_odds(self, scores: Tensor) -> Tensor:
-        """The evidence of scores, float, N×h×w: positive where they are likelier inside.
+        """Log-odds of scores, float, N×h×w: positive where they are likelier inside the object than around it.
 
-        A linear discriminant with equal priors and the mean of both variances: the border is halfway.
+        A linear discriminant with equal priors and the mean of both variances: 0 is halfway between the means.
         """
-        distance = self.inside - self.outside
-        variance = (self.inside_scatter.square() + self.outside_scatter.square()) / 2
-        slope = distance / torch.maximum(variance, (_LEAST_SCATTER * distance).square()).clamp(min=1e-12)
-        halfway = (self.inside + self.outside) / 2
+        separation = self.foreground_mean - self.background_mean
+        variance = (self.foreground_std.square() + self.background_std.square()) / 2
+        slope = separation / torch.maximum(variance, (_MIN_RELATIVE_STD * separation).square()).clamp(min=1e-12)
+        halfway = (self.foreground_mean + self.background_mean) / 2
         return (scores - halfway[:, None, None]) * slope[:, None, None]
 
     def _all(self) -> tuple[Tensor, ...]:
-        return self.inside, self.outside, self.inside_scatter, self.outside_scatter
+        return self.foreground_mean, self.background_mean, self.foreground_std, self.background_std

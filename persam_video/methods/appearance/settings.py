@@ -1,4 +1,4 @@
-"""The constants of the default method in one place, so that each can be varied and left out (`tools/quality.py`)."""
+"""Constants of the appearance method, so that each can be varied or switched off (`tools/quality.py`)."""
 
 from __future__ import annotations
 
@@ -7,61 +7,61 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `AppearanceMethod` takes for granted. Log-odds are natural; cells are those of the low-res grid.
+    """Constants of `AppearanceMethod`. Log-odds are natural; cells are of the low-res grid where no grid is named.
 
     Args:
-        landmarks: cells of the first frame that stand for all in the classifier.
-        bandwidth: of its kernel, exp(-|x - y|² / (2 × bandwidth)); unit features are at most 2 apart.
-        colour_weight: of the squared difference of colours, 0 to 1 each, beside that of unit features.
-        noise: the variance of a cell's coverage that the classifier leaves unexplained: the ridge.
-        first_share: the weight of the first frame in what is learned: as much as that of all later ones.
-        rate: the share of a new frame in the average of the later ones, at the most; 0: nothing is learned later.
-        now_share: how far this frame's own levels of the scores count beside those of the frames before.
-        most_sam: the limit of SAM's log-odds.
-        most_appearance: the most that the classifier says for an object: half of SAM's limit, as it sees cells of 16
-            pixels where SAM sees outlines.
-        least_appearance: the most that it says against an object: as much as SAM may say for it, so that SAM cannot
-            give an object to another.
-        most_motion: the limit of the flow's log-odds.
-        motion_weight: of those: low, as what the flow carries on are mistakes as well.
-        reach_cells, reach_share: how far an object can get in a frame beyond its flow: cells, and sides of a square of
-            its area.
-        out_of_reach: the most that the classifier says beyond.
-        box_margin: how far the box is grown on each side, in pixels of SAM's input (two cells).
-        decodes: how often SAM is asked; a second time, with the sum, costs a third more and changes little.
-        error_landmarks: places of the first frame from which an object's errors are learned (`Residuals`); 0: none are.
-        error_colour_scale: a difference of colours, 0 to 1, that is a large one to them.
-        error_doubt_scale: and of log-odds: as much as the classifier may say for an object.
-        error_noise: their ridge: the variance of an error that they leave unexplained.
-        lost: an object is absent when its mask stands out from what is around it by less than this share of how it did
-            where it was given (`Presence.contrast`).
-        found: an absent object is back above this share: what stands out is nearer to it than to nothing.
-        elsewhere_times: it is also absent, or not back, when this many times as much of it is seen elsewhere as within
-            its mask, and that is nearer (``found``) to what was seen of it where it was given than to what looked most
-            like it there (`Presence`).
+        landmarks: maximum number of landmark cells of the classifier (`KernelRidge`), all from an object's first frame.
+        bandwidth: of the classifier's kernel, exp(-|x - y|² / (2 × bandwidth)); unit features are at most 2 apart.
+        colour_weight: weight of the squared difference of colours, 0 to 1 each, relative to that of unit features.
+        noise: ridge of the classifier: variance of a cell's coverage that it leaves unexplained.
+        first_frame_share: weight of the first frame in the classifier; the rest is that of the later frames.
+        update_rate: maximum weight of a new frame in the moving average of the later frames; 0: no updates.
+        current_frame_share: weight of the current frame's score statistics relative to those of the frames before.
+        max_sam_log_odds: clamp of SAM's log-odds.
+        max_positive_log_odds: upper clamp of the classifier's log-odds: half of SAM's, as a cell of the feature grid
+            has 16 pixels where SAM finds outlines.
+        max_negative_log_odds: lower clamp, negated: as high as SAM's, so that SAM alone cannot add another object.
+        max_motion_log_odds: clamp of the propagated mask's log-odds.
+        motion_weight: weight of those: low, as the flow propagates errors too.
+        search_radius_cells: constant part of the distance that an object can move in a frame beyond its flow.
+        search_radius_share: the rest of it, relative to the square root of the object's area.
+        max_log_odds_out_of_reach: upper clamp of the classifier's log-odds beyond that distance.
+        box_margin: margin of the box prompt on each side, in pixels of SAM's input (two cells).
+        decodes: number of SAM decodes; a second one, prompted with the fused logits, costs a third more and changes
+            little.
+        error_landmarks: landmark cells of the residual model (`ResidualModel`); 0: no residual model.
+        error_colour_scale: unit of its colour inputs: a difference of colours, 0 to 1, that is large.
+        error_log_odds_scale: unit of its log-odds inputs: as large as ``max_positive_log_odds``.
+        error_noise: its ridge: variance of an error that it leaves unexplained.
+        lost_contrast: a visible object is absent when the contrast of its mask (`Presence.contrast`) is below this
+            share of that in its first frame.
+        found_contrast: an absent object is visible again above this share: nearer to its first contrast than to none.
+        elsewhere_ratio: an object is also absent when this many times as many cells look like it elsewhere as within
+            its mask, and their number is nearer (``found_contrast``) to that within its mask in its first frame than to
+            that elsewhere (`Presence`).
     """
 
     landmarks: int = 512
     bandwidth: float = 0.5
     colour_weight: float = 2.0
     noise: float = 0.1
-    first_share: float = 0.5
-    rate: float = 0.1
-    now_share: float = 0.5
-    most_sam: float = 6.0
-    most_appearance: float = 3.0
-    least_appearance: float = 6.0
-    most_motion: float = 4.0
+    first_frame_share: float = 0.5
+    update_rate: float = 0.1
+    current_frame_share: float = 0.5
+    max_sam_log_odds: float = 6.0
+    max_positive_log_odds: float = 3.0
+    max_negative_log_odds: float = 6.0
+    max_motion_log_odds: float = 4.0
     motion_weight: float = 0.3
-    reach_cells: float = 2.0
-    reach_share: float = 0.4
-    out_of_reach: float = -4.0
+    search_radius_cells: float = 2.0
+    search_radius_share: float = 0.4
+    max_log_odds_out_of_reach: float = -4.0
     box_margin: float = 8.0
     decodes: int = 1
     error_landmarks: int = 128
     error_colour_scale: float = 0.15
-    error_doubt_scale: float = 3.0
+    error_log_odds_scale: float = 3.0
     error_noise: float = 3.0
-    lost: float = 0.3
-    found: float = 0.5
-    elsewhere_times: float = 3.0
+    lost_contrast: float = 0.3
+    found_contrast: float = 0.5
+    elsewhere_ratio: float = 3.0

@@ -1,4 +1,4 @@
-"""What the default method does with every frame: the objects are found, and learned as they are now."""
+"""One frame of the appearance method: find the objects, then update their state."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.methods.appearance.descriptors import Colours, describe_cells
-from persam_video.methods.appearance.flow import carry
-from persam_video.methods.appearance.fusion import consult
+from persam_video.methods.appearance.descriptors import Colours, cell_descriptors
+from persam_video.methods.appearance.flow import warp
+from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.memory import Memory, resized
-from persam_video.methods.appearance.motion_prior import Whereabouts
+from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
-from persam_video.methods.appearance.score_statistics import Levels
+from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import pool
 from persam_video.sam.grids import FEATURE_SIZE, LOW_RES_SIZE
@@ -23,12 +23,13 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import MaskDecoder
 from persam_video.sam.object_masks import PROB_EPS, argmax_masks, softmax_with_background
 
-_NOWHERE = -10.0
-"""The log-odds of an absent object, everywhere."""
+ABSENT_LOGIT = -10.0
+"""Log-odds of an absent object in every cell."""
 
 
 class Step:
-    """A frame's work, which can be recorded (`GraphedCallable`): it changes nothing, and needs no number of a tensor.
+    """Function of one frame that a CUDA graph can capture (`GraphedCallable`): it changes no state and reads no number
+    of a tensor.
 
     Args:
         decode: SAM's decoder.
@@ -40,95 +41,114 @@ class Step:
         self._settings = settings
 
     def __call__(self, memory: Memory, features: Features, flow: Tensor) -> tuple[Memory, Tensor, Tensor]:
-        """The objects in the next frame, with the flow from the one before (`Cues`).
+        """Find all objects in the next frame.
 
+        Args:
+            memory: after the previous frame.
+            features: of the frame.
+            flow: `FlowInputs.flow`, on the device.
         Returns:
-            what is remembered after it, and what `AppearanceMethod.find` returns.
+            memory after the frame, and logits and scores as `AppearanceMethod.find` returns them.
         """
         settings = self._settings
-        colours, finer = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
-        cells = describe_cells(features, colours)
+        colours, fine_colours = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
+        cells = cell_descriptors(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
         pairs = list(zip(memory.classifiers, lifted, strict=True))
         size = features.tensor.shape[2:]
-        scores = torch.cat([classifier.scores(each).T for classifier, each in pairs]).view(-1, *size)
-        given_scores = torch.cat([classifier.given_scores(each).T for classifier, each in pairs]).view(-1, *size)
-        carried = resized(memory.found, features.geometry.grid(LOW_RES_SIZE))
-        carried = carry(carried, flow).clamp(PROB_EPS, 1 - PROB_EPS)
-        whereabouts = Whereabouts.of(carried, memory.areas, memory.absent, settings)
-        levels = self._present_levels(memory, scores, whereabouts)
+        scores = torch.cat([each.scores(x).T for each, x in pairs]).view(-1, *size)
+        first_frame_scores = torch.cat([each.first_frame_scores(x).T for each, x in pairs]).view(-1, *size)
 
-        evidence = levels.log_odds(to_places(scores, features))
-        together = consult(self._decode, features, finer, evidence, whereabouts, settings)
-        corrected = memory.residuals.correct(together.logits, together.places, together.regions)
+        previous = resized(memory.probabilities, features.geometry.grid(LOW_RES_SIZE))
+        propagated = warp(previous, flow).clamp(PROB_EPS, 1 - PROB_EPS)
+        motion = MotionPrior.of(propagated, memory.areas, memory.absent, settings)
+        evidence = self._statistics(memory, scores, motion).log_odds(to_low_res(scores, features))
+        fused = fuse(self._decode, features, fine_colours, evidence, motion, settings)
+        probabilities, masks = softmax_with_background(fused.logits), argmax_masks(fused.logits)
 
-        found, masks = softmax_with_background(together.logits), argmax_masks(together.logits)
-        stable = _overlap(masks, whereabouts.likely)
-        certain = _overlap(masks.float(), found)
-        alike = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
-        doubts = together.expected * certain * alike * torch.where(memory.absent, 1, stable)
+        stability = _soft_iou(masks, motion.propagated_mask)
+        certainty = _soft_iou(masks.float(), probabilities)
+        mean_evidence = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
+        mask_scores = fused.iou_predictions * certainty * mean_evidence * torch.where(memory.absent, 1, stability)
 
-        absent = self._absent(memory, scores, given_scores, masks)
-        memory = self._remember(memory, scores, lifted, whereabouts, found, masks, absent, stable * together.expected)
-        corrected = torch.where(memory.absent[:, None, None], _NOWHERE, corrected)
-        return memory, corrected, torch.where(memory.absent, 0, doubts)
+        absent = self._absent(memory, scores, first_frame_scores, masks)
+        trust = stability * fused.iou_predictions
+        updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust)
+        logits = memory.residuals.correct(fused.logits, fused.residual_inputs, fused.regions)
+        return (
+            updated,
+            torch.where(absent[:, None, None], ABSENT_LOGIT, logits),
+            torch.where(absent, 0, mask_scores),
+        )
 
-    def _present_levels(self, memory: Memory, scores: Tensor, whereabouts: Whereabouts) -> Levels:
-        """The levels as they are in this frame, by what is carried; those that were learned for what is absent."""
-        carried, around = pool(torch.cat((whereabouts.carried, whereabouts.around)), scores.shape[1:]).chunk(2)
-        seen = ~memory.absent & whereabouts.likely.any(dim=2).any(dim=1)
-        share = seen * self._settings.now_share
-        return memory.levels.blend(Levels.measure(scores, carried, around), share).at_least(memory.first_levels)
+    def _statistics(self, memory: Memory, scores: Tensor, motion: MotionPrior) -> ScoreStatistics:
+        """Score statistics in this frame: those of the frames before, blended with those of the propagated masks for
+        all objects that have one."""
+        foreground, background = pool(torch.cat((motion.propagated, motion.background_ring)), scores.shape[1:]).chunk(2)
+        has_mask = ~memory.absent & motion.propagated_mask.any(dim=2).any(dim=1)
+        current = ScoreStatistics.measure(scores, foreground, background)
+        blended = memory.statistics.blend(current, has_mask * self._settings.current_frame_share)
+        return blended.with_minimum_separation(memory.first_statistics)
 
-    def _absent(self, memory: Memory, scores: Tensor, given_scores: Tensor, masks: Tensor) -> Tensor:
-        """Which objects are not where their masks are, bool, N."""
-        levels, given_levels = (each.at_least(memory.first_levels) for each in (memory.levels, memory.first_levels))
-        # What was learned since may be another thing: what looks like the object must do so by what was given, too.
-        alike = torch.minimum(levels.alike(scores), given_levels.alike(given_scores))
-        seen = Presence.measure(levels, scores, alike, masks, memory.first_areas, self._settings)
-        return seen.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
+    def _absent(self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor) -> Tensor:
+        """Objects that are not where their masks are, bool, N."""
+        first = memory.first_statistics
+        statistics = memory.statistics.with_minimum_separation(first)
+        # Updates may have drifted to another object: cells must look like the object by its first frame, too.
+        first_likeness = first.with_minimum_separation(first).likeness(first_frame_scores)
+        likeness = torch.minimum(statistics.likeness(scores), first_likeness)
+        presence = Presence.measure(statistics, scores, likeness, masks, memory.first_areas, self._settings)
+        return presence.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
 
-    def _remember(
+    def _update(
         self,
         memory: Memory,
         scores: Tensor,
         lifted: Sequence[Tensor],
-        whereabouts: Whereabouts,
-        found: Tensor,
+        motion: MotionPrior,
+        probabilities: Tensor,
         masks: Tensor,
         absent: Tensor,
         trust: Tensor,
     ) -> Memory:
-        """Learn from what is not absent, bool, N, as far as it is to be trusted, float, N, 0 to 1."""
+        """Memory after the frame. Classifiers and statistics are updated for visible objects.
+
+        Args:
+            lifted: from `KernelRidge.lift`, per classifier.
+            absent: bool, N: in this frame.
+            trust: float, N, 0 to 1: confidence in each mask, which scales its update.
+        """
         settings = self._settings
-        size = scores.shape[1:]
         present = ~absent
         trust = torch.where(present, trust, 0)
-        shares, around = pool(torch.cat((found, whereabouts.around * (1 - found))), size).chunk(2)
-        coverage = shares * present[:, None, None]  # what is thought absent is neither learned nor background
+        ring = motion.background_ring * (1 - probabilities)
+        shares, background = pool(torch.cat((probabilities, ring)), scores.shape[1:]).chunk(2)
+        coverage = shares * present[:, None, None]
         classifiers = []
-        for (classifier, part), each in zip(memory.groups(), lifted, strict=True):
-            mine, own = coverage[part].flatten(1).T, trust[part]
-            background = (1 - shares[part].sum(dim=0).flatten()).clamp(min=0)
-            weights = mine @ own + background * own.mean()
-            classifiers.append(classifier.learn(each, mine, weights, settings.rate * own.amax()))
-        now = Levels.measure(scores, coverage, around)
+        for (classifier, part), cells in zip(memory.groups(), lifted, strict=True):
+            group_coverage, group_trust = coverage[part].flatten(1).T, trust[part]
+            # Cells of objects that are taken for absent are not background either.
+            rest = (1 - shares[part].sum(dim=0).flatten()).clamp(min=0)
+            weights = group_coverage @ group_trust + rest * group_trust.mean()
+            rate = settings.update_rate * group_trust.amax()
+            classifiers.append(classifier.update(cells, group_coverage, weights, rate))
+        current = ScoreStatistics.measure(scores, coverage, background)
         return replace(
             memory,
             classifiers=tuple(classifiers),
-            levels=memory.levels.blend(now, settings.rate * trust),
+            statistics=memory.statistics.blend(current, settings.update_rate * trust),
             areas=torch.where(present, masks.sum(dim=(1, 2)).float(), memory.areas),
             absent=absent,
-            found=torch.where(present[:, None, None], found, PROB_EPS),
+            probabilities=torch.where(present[:, None, None], probabilities, PROB_EPS),
         )
 
 
-def to_places(scores: Tensor, features: Features) -> Tensor:
-    """Maps of the features' grid on the low-res grid, float, N×h×w."""
-    return F.interpolate(scores[:, None], size=features.geometry.grid(LOW_RES_SIZE), mode="bilinear")[:, 0]
+def to_low_res(maps: Tensor, features: Features) -> Tensor:
+    """Maps of the feature grid, resized to the low-res grid: float, N×h×w."""
+    return F.interpolate(maps[:, None], size=features.geometry.grid(LOW_RES_SIZE), mode="bilinear")[:, 0]
 
 
-def _overlap(masks: Tensor, others: Tensor) -> Tensor:
-    """The intersection over the union of maps, float, 0 to 1, or bool, N×h×w: float, N; 0 of two that are empty."""
-    together = torch.minimum(masks, others).sum(dim=(1, 2))
-    return together / torch.maximum(masks, others).sum(dim=(1, 2)).clamp(min=1e-3)
+def _soft_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of maps, float, 0 to 1, or bool, N×h×w: float, N; 0 where both are empty."""
+    intersection = torch.minimum(a, b).sum(dim=(1, 2))
+    return intersection / torch.maximum(a, b).sum(dim=(1, 2)).clamp(min=1e-3)

@@ -1,4 +1,4 @@
-"""Sums and means over parts of a grid, as large for each object as it asks for, without leaving the device."""
+"""Window sums, dilation and pooling of maps, with a window size per map, without host-device synchronisation."""
 
 from __future__ import annotations
 
@@ -11,36 +11,42 @@ from persam_video.sam.boxes import argmax_cells
 
 
 def window_sums(maps: Tensor, radii: Tensor) -> Tensor:
-    """The sum of each map over the square around every cell.
+    """Sum of each map over the square window around every cell, float, …×N×h×w.
 
     Args:
-        maps: float, N×h×w.
-        radii: int, …×N: the squares' sides are 2×radius+1 cells.
-    Returns:
-        float, …×N×h×w; outside the map there is nothing.
+        maps: float, N×h×w; zero beyond its border.
+        radii: int, …×N: the windows' sides are 2×radius+1 cells.
     """
     rows, columns = (_distances(size, maps.device) <= radii[..., None, None] for size in maps.shape[1:])
     return rows.to(maps) @ maps @ columns.to(maps)
 
 
-def near(masks: Tensor, radii: Tensor) -> Tensor:
-    """The cells in whose square there is any of a mask, bool, N×h×w; radii as for `window_sums`: bool, …×N×h×w."""
+def dilate(masks: Tensor, radii: Tensor) -> Tensor:
+    """Masks dilated by a square, bool, …×N×h×w.
+
+    Args:
+        masks: bool, N×h×w.
+        radii: as for `window_sums`.
+    """
     return window_sums(masks.float(), radii) > 0.5
 
 
 def densest_cells(maps: Tensor, radii: Tensor) -> Tensor:
-    """The cell of each map, float, N×h×w, in whose square there is most: int, N×2, (x, y)."""
+    """Cell of each map with the largest window sum, int, N×2, (x, y).
+
+    Args: as for `window_sums`; the radii are N.
+    """
     return argmax_cells(window_sums(maps, radii))
 
 
 def pool(maps: Tensor, size: torch.Size) -> Tensor:
-    """The mean of each map over the cells of a coarser grid, float, N×rows×columns."""
+    """Mean of each map over the cells of a coarser grid, float, N×rows×columns."""
     factor = maps.shape[1] // size[0]
     return F.avg_pool2d(maps[:, None], factor)[:, 0]
 
 
 @device_constant
 def _distances(size: int) -> Tensor:
-    """How far so many cells in a line are from one another: int, size×size."""
+    """Distances between the cells of a line, int, size×size."""
     cell = torch.arange(size)
     return (cell[:, None] - cell).abs()

@@ -1,4 +1,4 @@
-"""Target-guided attention and target-semantic prompting: what draws SAM's tokens to a target (PerSAM eq. 8-10)."""
+"""Target-guided attention and target-semantic prompting (PerSAM eq. 8-10)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from torch import Tensor
 from persam_video.sam.two_way_transformer import Guidance
 
 
-def guide(similarity: Tensor | None, semantics: Tensor | None) -> Guidance | None:
-    """The guidance for N targets.
+def build_guidance(confidence_maps: Tensor | None, semantics: Tensor | None) -> Guidance | None:
+    """Guidance of SAM's decoder for N targets; None if there are neither maps nor semantics.
 
-    By eq. 8 the softmax of the confidence map is added to the attention. Over some thousand places it is next to
-    nothing, beside an attention that is no more; the published code adds the sigmoid of the standardised map, which is
-    what is done here.
+    Eq. 8 adds the softmax of the confidence map to the attention, which over thousands of cells is close to zero. The
+    published code adds the sigmoid of the standardised map instead, and so does this function.
 
     Args:
-        similarity: float, N×rows×columns of the features' grid, from `location_prior.similarities`; None: attention
-            is not guided.
-        semantics: float, N×256, of `Targets`; None: no semantic prompt.
+        confidence_maps: float, N×rows×columns of the feature grid, for target-guided attention (eq. 8); or None.
+        semantics: float, N×256, of `Targets`, for target-semantic prompting (eq. 10); or None.
     """
-    if similarity is None and semantics is None:
+    if confidence_maps is None and semantics is None:
         return None
     attention = None
-    if similarity is not None:
-        mean = similarity.mean(dim=(1, 2), keepdim=True)
-        scatter = similarity.std(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-        attention = ((similarity - mean) / scatter).sigmoid()
+    if confidence_maps is not None:
+        mean = confidence_maps.mean(dim=(1, 2), keepdim=True)
+        std = confidence_maps.std(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        attention = ((confidence_maps - mean) / std).sigmoid()
     return Guidance(attention, semantics)

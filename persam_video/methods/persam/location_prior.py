@@ -1,4 +1,4 @@
-"""Where each object is likely to be (PerSAM eq. 5-7)."""
+"""Location confidence maps (PerSAM eq. 5-6)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.sam.grids import LOW_RES_SIZE
+from persam_video.sam.grids import LOW_RES_SIZE, Geometry
 from persam_video.sam.image_encoder import Features, unit_features
 
 
-def similarities(features: Features, embeddings: Tensor) -> Tensor:
-    """How much every place of a picture looks like each object: the cosine similarity of its unit features to what
-    stands for the object's (eq. 5, 6; see `target.embed`).
+def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
+    """Confidence map of each target: cosine similarity of an image's features and the target's embedding (eq. 5-6).
 
     Args:
-        features: of the picture.
-        embeddings: float, N×256, of unit length.
+        features: of the image.
+        embeddings: float, N×256, of unit length (`Targets`).
     Returns:
-        float, N×rows×columns of the features' grid, -1 to 1.
+        float, N×rows×columns of the feature grid, -1 to 1.
     """
     return torch.einsum("nc,chw->nhw", embeddings, unit_features(features))
 
 
-def confidence_maps(features: Features, embeddings: Tensor) -> Tensor:
-    """The `similarities` on the low-res grid: float, N×rows×columns."""
-    size = features.geometry.grid(LOW_RES_SIZE)
-    maps = similarities(features, embeddings)[:, None]
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[:, 0]
+def to_low_res(maps: Tensor, geometry: Geometry) -> Tensor:
+    """Maps of the feature grid, float, N×h×w, resized to the low-res grid, bilinear."""
+    size = geometry.grid(LOW_RES_SIZE)
+    return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -1,7 +1,7 @@
-"""The published methods on a video: PerSAM and PerSAM-F (§3.2, §3.3 and the authors' script), all objects at once.
+"""PerSAM and PerSAM-F on a video (§3.2, §3.3 and the authors' script), all objects in one batch.
 
-The script's faults are not carried over: ids do not shift when an object vanishes, small objects have an embedding, and
-an empty mask is an absent object. An object that was not found has no box in the next frame, only its location prior.
+Unlike the script, it keeps ids fixed when an object vanishes, gives small objects an embedding, and takes an empty mask
+for an absent object. An object that was absent in the previous frame is prompted by its location prior alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from persam_video.frame import Frame
-from persam_video.methods.persam.segmentation import Recipe, personalise, segment
+from persam_video.frame import Frame, Image
+from persam_video.methods.persam.segmentation import PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.sam.boxes import boxes_of_masks
 from persam_video.sam.grids import LOW_RES_SIZE, Geometry, most_covered, to_grid
@@ -23,52 +23,60 @@ from persam_video.sam.object_masks import argmax_masks
 
 
 class PersamMethod:
-    """Finds objects by PerSAM or PerSAM-F.
+    """PerSAM or PerSAM-F as a tracking method. See `Method` for the methods.
 
     Args:
         sam: from `load_sam`.
-        recipe: `PERSAM` or `PERSAM_F`, or another.
+        config: `PERSAM`, `PERSAM_F` or another.
     """
 
-    def __init__(self, sam: Sam, recipe: Recipe) -> None:
+    prepares = False
+
+    def __init__(self, sam: Sam, config: PersamConfig) -> None:
         self._sam = sam
-        self._recipe = recipe
-        self._targets = Targets.of_none(sam.device)
-        self._boxes = torch.empty(0, 4, device=sam.device)
+        self._config = config
+        self._targets = Targets.empty(sam.device)
+        self._boxes = torch.empty(0, 4, device=sam.device)  # of the previous frame
         self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
-        self._geometry: Geometry | None = None  # of the frame that the boxes are of
+        self._geometry: Geometry | None = None  # of the previous frame
+
+    def reduce(self, image: Image) -> None:
+        """Nothing."""
+
+    def prepare(self, reduced: None, previous: None) -> None:
+        """Nothing."""
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
-        """Learn what each object looks like, and which scale it is. See `Method.add`."""
+        """Personalise further objects."""
         coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(features.tensor.device)
         boxes, has_box = boxes_of_masks(most_covered(coverage))
-        learned = personalise(self._sam.decode, features, masks, ignored, self._recipe, (boxes, has_box))
-        self._targets = Targets.join((self._targets, learned))
+        added = personalise(self._sam.decode, features, masks, ignored, self._config, (boxes, has_box))
+        self._targets = Targets.concatenate((self._targets, added))
         self._geometry = features.geometry
         self._boxes = torch.cat((self._boxes, boxes))
         self._has_box = torch.cat((self._has_box, has_box))
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Go on with some of the objects. See `Method.keep`."""
-        kept = torch.tensor(places, dtype=torch.long, device=self._boxes.device)
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all objects but those of some rows."""
+        kept = torch.tensor(rows, dtype=torch.long, device=self._boxes.device)
         self._targets = self._targets.select(kept)
         self._boxes, self._has_box = self._boxes[kept], self._has_box[kept]
 
     def state(self) -> dict[str, Tensor]:
-        """What is known of the objects. See `Method.state`."""
-        return {each.name: getattr(self._targets, each.name) for each in fields(Targets)}
+        """Targets of all objects."""
+        return {field.name: getattr(self._targets, field.name) for field in fields(Targets)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with what is known from elsewhere. See `Method.restore`."""
-        self._targets = Targets(**{each.name: state[each.name] for each in fields(Targets)})
+        """Start with the objects of a `state`, all of them absent."""
+        self._targets = Targets(**{field.name: state[field.name] for field in fields(Targets)})
         count, device = len(self._targets.embeddings), self._boxes.device
         self._boxes = torch.zeros(count, 4, device=device)
         self._has_box = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def find(self, frame: Frame, features: Features, cues: None = None) -> tuple[Tensor, Tensor]:
-        """Find all objects in the next frame. See `Method.find`."""
+    def find(self, frame: Frame, features: Features, prepared: None = None) -> tuple[Tensor, Tensor]:
+        """Find all objects in the next frame."""
         has_box = self._has_box & (features.geometry == self._geometry)
-        logits, scores = segment(self._sam.decode, features, self._targets, self._recipe, (self._boxes, has_box))
+        logits, scores = segment(self._sam.decode, features, self._targets, self._config, (self._boxes, has_box))
         self._geometry = features.geometry
         self._boxes, self._has_box = boxes_of_masks(argmax_masks(logits))
         return logits, scores

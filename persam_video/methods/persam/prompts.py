@@ -1,6 +1,6 @@
-"""From masks and cells of the low-res grid to the points and boxes that SAM is prompted with.
+"""Prompts from the location prior and the previous boxes.
 
-Coordinates are (x, y) in pixels of SAM's input, counted as SAM does: the centre of the first pixel is (0, 0).
+Coordinates are (x, y) in pixels of SAM's input, in SAM's convention: the centre of the first pixel is (0, 0).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompt
 from persam_video.sam.two_way_transformer import Guidance
 
 BOX_MARGIN = 12.0
-"""How far the previous box is grown on each side, in pixels of SAM's input: the published 10 pixels of a frame 854
+"""Margin added to each side of the previous box, in pixels of SAM's input: the published 10 pixels of a frame 854
 wide."""
 
 
 def prior_prompts(
     positive: Tensor, negative: Tensor | None, boxes: Boxes | None, guidance: Guidance | None, features: Features
 ) -> Prompts:
-    """What SAM is asked first: the location prior, and in a video the box and its centre of the frame before.
+    """Prompts of the first decode: the location prior (eq. 7), and in a video the previous box and its centre.
 
     Args:
-        positive: int, N×2, (x, y) cells of the low-res grid, from `argmax_cells`.
-        negative: likewise, where each object is surely not; or None.
-        boxes: of the frame before; None for a picture by itself.
-        features: of the new frame; the boxes are grown, but not out of it.
+        positive: int, N×2, (x, y) cells of the low-res grid: the maxima of the confidence maps.
+        negative: int, N×2, their minima; or None.
+        boxes: of the previous frame; None for a single image.
+        features: of the image; the grown boxes are clamped to it.
     """
     points = [cell_centres(positive)]
     labels = [torch.full_like(positive[:, 0], POSITIVE)]

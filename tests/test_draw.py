@@ -1,3 +1,5 @@
+"""Overlays: areas, outlines and tags are drawn with the right colours, sizes and positions."""
+
 from __future__ import annotations
 
 import time
@@ -8,11 +10,11 @@ import pytest
 from PIL import Image
 
 from persam_video.files.palette_png import DAVIS_PALETTE
-from persam_video.outputs.overlay import draw_overlay, overlay_palette
+from persam_video.outputs.draw import draw_overlay, overlay_palette
 
 SHARED = Path(__file__).parents[1].parent / "shared"
-GIRLS = SHARED / "davis_small"
-needs_davis = pytest.mark.skipif(not GIRLS.exists(), reason="needs DAVIS sequences in ../shared/davis_small")
+DAVIS = SHARED / "davis_small"
+needs_davis = pytest.mark.skipif(not DAVIS.exists(), reason="needs DAVIS sequences in ../shared/davis_small")
 
 SIZES = [(240, 426), (480, 854), (1080, 1920), (2160, 3840)]
 
@@ -31,9 +33,8 @@ def changed(image: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def tag_box(image: np.ndarray, label_map: np.ndarray, object_id: int) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of an object's tag, by what its presence changes."""
+    """Top, bottom, left, right of an object's tag, from the pixels that change outside the object."""
     others = [i for i in range(1, 256) if i != object_id]
-    # the tag is the one thing drawn where the object is not
     drawn = draw_overlay(
         image, np.where(np.isin(label_map, others), 0, label_map).astype(np.uint8), object_ids=[object_id]
     )
@@ -42,7 +43,7 @@ def tag_box(image: np.ndarray, label_map: np.ndarray, object_id: int) -> tuple[i
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_draws_a_new_picture_of_the_same_size(height: int, width: int) -> None:
+def test_draws_a_new_image_of_the_same_size(height: int, width: int) -> None:
     image, label_map = scene(height, width)
     image_before, labels_before = image.copy(), label_map.copy()
     drawn = draw_overlay(image, label_map, object_ids=(1, 2))
@@ -56,11 +57,11 @@ def test_draws_a_new_picture_of_the_same_size(height: int, width: int) -> None:
 
 def test_areas_have_the_blended_colour() -> None:
     image, label_map = scene(480, 854)
-    for opacity in (0.0, 0.25, 0.45, 1.0):
+    blends = {0.0: (90, 90), 0.25: (110, 67), 0.45: (126, 49), 1.0: (171, 0)}  # of grey 90 with 171 and with 0
+    for opacity, (bright, dark) in blends.items():
         drawn = draw_overlay(image, label_map, object_ids=(1, 2), opacity=opacity)
-        for object_id, (y, x) in {1: (380, 200), 2: (380, 620)}.items():
-            expected = 90 * (1 - opacity) + overlay_palette()[object_id] * opacity
-            assert np.abs(drawn[y, x] - expected).max() <= 1
+        assert np.abs(drawn[380, 200] - np.array([bright, dark, dark])).max() <= 1  # object 1 is red
+        assert np.abs(drawn[380, 620] - np.array([dark, bright, dark])).max() <= 1  # object 2 is green
         assert (drawn[20, 20] == 90).all()
 
 
@@ -75,19 +76,19 @@ def test_colours_have_the_hue_of_the_palette_png() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_lines_and_tags_grow_with_the_frame(height: int, width: int) -> None:
+def test_lines_and_tags_scale_with_the_image(height: int, width: int) -> None:
     image, label_map = scene(height, width)
     drawn = draw_overlay(image, label_map, object_ids=(1, 2), opacity=0)
     row = changed(image, drawn)[int(height * 0.7)]
     left = width // 10
-    line = int(np.argmin(row[left:]))  # from the border to the first pixel that was left alone
+    line = int(np.argmin(row[left:]))  # from the border to the first unchanged pixel
     assert 0.8 <= line / max(1, height / 270) <= 1.2
     assert not row[left - 1]
     top, bottom, _, _ = tag_box(image, label_map, 1)
     assert height / 30 <= bottom - top <= height / 12
 
 
-def test_outline_goes_all_around_except_along_the_frame() -> None:
+def test_outline_is_closed_except_along_the_image_edge() -> None:
     image, label_map = scene(480, 854)
     outline = changed(image, draw_overlay(image, label_map, object_ids=[2], opacity=0))
     for y, x in ((240, 520), (431, 700), (300, 512), (300, 767)):
@@ -109,7 +110,7 @@ def test_neighbours_have_an_outline_between_them() -> None:
     assert not drawn[300, 410].any()
 
 
-def test_only_the_given_objects_are_drawn() -> None:
+def test_only_the_requested_objects_are_drawn() -> None:
     image, label_map = scene(480, 854)
     label_map[:20, :20] = 255
     drawn = draw_overlay(image, label_map, object_ids=[2, 3])
@@ -123,7 +124,7 @@ def test_only_the_given_objects_are_drawn() -> None:
 
 @pytest.mark.parametrize(("height", "width"), SIZES[:3])
 @pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_tag_is_whole_inside_the_frame_in_every_corner(height: int, width: int, corner: tuple[int, int]) -> None:
+def test_tag_is_completely_inside_the_image_in_every_corner(height: int, width: int, corner: tuple[int, int]) -> None:
     image = np.full((height, width, 3), 90, np.uint8)
     label_map = np.zeros((height, width), np.uint8)
     y, x = corner[0] * (height - 4), corner[1] * (width - 4)
@@ -164,7 +165,7 @@ def test_ids_have_different_texts() -> None:
     assert len(shapes) == 8
 
 
-def test_tag_is_near_its_object_in_spite_of_specks() -> None:
+def test_stray_pixels_do_not_move_a_tag_away_from_its_object() -> None:
     image = np.full((480, 854, 3), 90, np.uint8)
     label_map = np.zeros((480, 854), np.uint8)
     label_map[200:400, 600:700] = 5
@@ -191,7 +192,7 @@ def test_tags_do_not_cover_one_another() -> None:
     assert tags.sum() == count
 
 
-def test_frame_smaller_than_a_tag() -> None:
+def test_image_smaller_than_a_tag() -> None:
     image = np.zeros((5, 4, 3), np.uint8)
     drawn = draw_overlay(image, np.full((5, 4), 254, np.uint8), object_ids=[254])
     assert drawn.shape == (5, 4, 3)
@@ -200,7 +201,7 @@ def test_frame_smaller_than_a_tag() -> None:
 def test_odd_memory_layouts() -> None:
     image, label_map = scene(240, 426)
     expected = draw_overlay(image, label_map, object_ids=(1, 2))
-    flipped = image[:, :, ::-1]  # grey: the same picture
+    flipped = image[:, :, ::-1]  # grey: the same image
     assert np.array_equal(draw_overlay(flipped, np.asfortranarray(label_map), object_ids={2, 1}), expected)
     image.flags.writeable = label_map.flags.writeable = False
     assert np.array_equal(draw_overlay(image, label_map, object_ids=iter([1, 2])), expected)
@@ -208,7 +209,7 @@ def test_odd_memory_layouts() -> None:
 
 def test_wrong_arguments() -> None:
     image, label_map = scene(48, 64)
-    for bad_image, bad_map, ids, opacity, words in (
+    for bad_image, bad_map, ids, opacity, message in (
         (image[..., :2], label_map, [1], 0.5, "image must be RGB"),
         (image.astype(np.float32), label_map, [1], 0.5, "image must be RGB"),
         (image, label_map[1:], [1], 0.5, "label map must be uint8"),
@@ -217,23 +218,23 @@ def test_wrong_arguments() -> None:
         (image, label_map, [256], 0.5, "object ids must be 1 to 255"),
         (image, label_map, [1], 1.5, "opacity must be 0 to 1"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             draw_overlay(bad_image, bad_map, object_ids=ids, opacity=opacity)
 
 
 @needs_davis
 def test_seven_objects_of_a_real_sequence() -> None:
     for index in (0, 40, 79):
-        with Image.open(GIRLS / "JPEGImages" / "480p" / "schoolgirls" / f"{index:05d}.jpg") as picture:
-            image = np.array(picture.convert("RGB"))
-        with Image.open(GIRLS / "Annotations" / "480p" / "schoolgirls" / f"{index:05d}.png") as picture:
-            label_map = np.array(picture)
+        with Image.open(DAVIS / "JPEGImages" / "480p" / "schoolgirls" / f"{index:05d}.jpg") as file:
+            image = np.array(file.convert("RGB"))
+        with Image.open(DAVIS / "Annotations" / "480p" / "schoolgirls" / f"{index:05d}.png") as file:
+            label_map = np.array(file)
         drawn = draw_overlay(image, label_map, object_ids=range(1, 8))
         assert changed(image, drawn)[label_map > 0].mean() > 0.99
         assert changed(image, drawn)[label_map == 0].mean() < 0.05
 
 
-def test_it_takes_milliseconds() -> None:
+def test_drawing_takes_milliseconds() -> None:
     image, label_map = scene(480, 854)
     draw_overlay(image, label_map, object_ids=(1, 2))
     fastest = 1.0

@@ -1,3 +1,5 @@
+"""J and F over a dataset, and `tools/benchmark.py metrics`."""
+
 from __future__ import annotations
 
 import json
@@ -10,7 +12,7 @@ import benchmark
 import cv2
 import numpy as np
 import pytest
-from plain_metrics import Figures, evaluate_plainly
+from plain_metrics import Metrics, evaluate_plainly
 
 from persam_video.errors import InputError
 from persam_video.evaluation.davis.dataset import DavisSequence, open_dataset
@@ -26,7 +28,7 @@ def blank() -> np.ndarray:
 
 
 def boxes(ids: Mapping[int, tuple[int, int]], size: int = 10) -> np.ndarray:
-    """A label map with a square for each id, whose top left corner is given."""
+    """A label map with a square for each id at its top left corner."""
     label_map = blank()
     for i, (top, left) in ids.items():
         label_map[top : top + size, left : left + size] = i
@@ -34,7 +36,7 @@ def boxes(ids: Mapping[int, tuple[int, int]], size: int = 10) -> np.ndarray:
 
 
 def blobs(seed: int, ids: Sequence[int]) -> np.ndarray:
-    """A label map of blobs, some of them cut by the border, with background between."""
+    """A label map of random blobs, some of them cut by the border, with background between."""
     random = np.random.default_rng(seed)
     smooth = np.stack(
         [cv2.GaussianBlur(random.standard_normal((HEIGHT, WIDTH)), (0, 0), 4) for _ in range(len(ids) + 1)]
@@ -44,14 +46,14 @@ def blobs(seed: int, ids: Sequence[int]) -> np.ndarray:
 
 
 class Data:
-    """A dataset and results for it, in a folder."""
+    """A dataset and results for it in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "davis"
         self.results = folder / "results"
 
     def add(self, name: str, truths: Sequence[np.ndarray], results: Mapping[int, np.ndarray]) -> Data:
-        """A sequence, and the masks of some of its frames."""
+        """Add a sequence, and the predicted masks of some of its frames."""
         (self.root / "Annotations" / "480p" / name).mkdir(parents=True)
         (self.results / name).mkdir(parents=True)
         for index, label_map in enumerate(truths):
@@ -78,7 +80,7 @@ def data(tmp_path: Path) -> Data:
 
 @pytest.fixture
 def many(data: Data) -> Data:
-    """Three sequences of several objects, with void, with ids that are missing now and then, and with empty frames."""
+    """Three sequences of one to five objects, with void, with objects missing in some frames, and with empty frames."""
     for number, (name, ids) in enumerate({"one": [1], "two": [1, 2], "five": [1, 2, 3, 4, 5]}.items()):
         truths = [blobs(100 * number + index, [*ids, 255]) for index in range(9)]
         truths[4] = blobs(100 * number + 50, [1])
@@ -93,22 +95,22 @@ def many(data: Data) -> Data:
     return data
 
 
-class TestFigures:
+class TestMetrics:
     @pytest.mark.parametrize("ignore_void", [False, True])
-    def test_they_equal_those_of_the_plain_way(self, many: Data, ignore_void: bool) -> None:
+    def test_they_equal_those_of_the_reference(self, many: Data, ignore_void: bool) -> None:
         sequences = many.sequences()
         plain = evaluate_plainly(sequences, many.results, ignore_void=ignore_void)
         scores = evaluate(sequences, many.results, ignore_void=ignore_void)
         objects = [one for each in scores for one in each.objects]
         assert [(one.sequence, one.object_id) for one in objects] == list(plain)
         for one in objects:
-            figures = plain[one.sequence, one.object_id]
-            for measure, found in (("J", one.j), ("F", one.f)):
+            metrics = plain[one.sequence, one.object_id]
+            for metric, found in (("J", one.j), ("F", one.f)):
                 for name, value in asdict(found).items():
-                    assert value == pytest.approx(figures[f"{measure}-{name}"], abs=1e-12)
-        assert len({figures["F-mean"] for figures in plain.values()}) == 8
+                    assert value == pytest.approx(metrics[f"{metric}-{name}"], abs=1e-12)
+        assert len({metrics["F-mean"] for metrics in plain.values()}) == 8
 
-    def test_each_frame_has_its_own(self, many: Data) -> None:
+    def test_every_frame(self, many: Data) -> None:
         for sequence, scores in zip(many.sequences(), evaluate(many.sequences(), many.results), strict=True):
             assert scores.frame_names == tuple(f"{index:05d}" for index in range(1, 8))
             for column, index in enumerate(range(1, 8)):
@@ -120,7 +122,7 @@ class TestFigures:
                     assert scores.f[i - 1, column] == contour_accuracy(*masks)
 
     def test_by_hand(self, data: Data) -> None:
-        """Squares of 10×10, one of them found 5 to the right: 50 of 150 pixels."""
+        """Squares of 10×10 pixels, one of them predicted 5 pixels to the right: 50 of 150 pixels."""
         truth, found = boxes({1: (5, 5), 2: (25, 25)}), boxes({1: (5, 10), 2: (25, 25)})
         data.add("dog", [truth] * 5, {1: found, 2: found, 3: truth})
         scores = data.score()
@@ -130,19 +132,19 @@ class TestFigures:
         assert scores.objects[0].j.decay == pytest.approx(1 / 3 - 1)
         assert 5 / 9 == pytest.approx(scores.objects[0].j.mean) != scores.objects[0].f.mean
         assert scores.objects[0].j_and_f == (scores.objects[0].j.mean + scores.objects[0].f.mean) / 2
-        figures = mean_scores(scores.objects)
-        assert figures["J-Mean"] == pytest.approx(7 / 9)
-        assert figures["J&F-Mean"] == (figures["J-Mean"] + figures["F-Mean"]) / 2 == pytest.approx(scores.j_and_f)
+        means = mean_scores(scores.objects)
+        assert means["J-Mean"] == pytest.approx(7 / 9)
+        assert means["J&F-Mean"] == (means["J-Mean"] + means["F-Mean"]) / 2 == pytest.approx(scores.j_and_f)
 
     def test_means_are_over_objects_not_over_sequences(self, data: Data) -> None:
         right, wrong = boxes({1: (5, 5), 2: (25, 25)}), boxes({1: (5, 5)})
         data.add("both", [right] * 3, {1: right}).add("one", [wrong] * 3, {1: blank()})
-        figures = mean_scores([one for each in evaluate(data.sequences(), data.results) for one in each.objects])
-        assert list(figures) == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
-        assert figures["J-Mean"] == figures["F-Recall"] == figures["J&F-Mean"] == pytest.approx(2 / 3)
-        assert figures["J-Decay"] == 0
+        means = mean_scores([one for each in evaluate(data.sequences(), data.results) for one in each.objects])
+        assert list(means) == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+        assert means["J-Mean"] == means["F-Recall"] == means["J&F-Mean"] == pytest.approx(2 / 3)
+        assert means["J-Decay"] == 0
 
-    def test_it_does_not_matter_how_many_work_at_it(self, many: Data) -> None:
+    def test_the_number_of_threads_does_not_matter(self, many: Data) -> None:
         alone = evaluate(many.sequences(), many.results, threads=1)
         for threads in (2, 7, None):
             together = evaluate(many.sequences(), many.results, threads=threads)
@@ -150,15 +152,15 @@ class TestFigures:
             for one, other in zip(alone, together, strict=True):
                 assert np.array_equal(one.j, other.j)
                 assert np.array_equal(one.f, other.f)
-        with pytest.raises(InputError, match="0 threads cannot score anything; give at least 1"):
+        with pytest.raises(InputError, match="threads=0 is too few; give at least 1"):
             evaluate(many.sequences(), many.results, threads=0)
 
-    def test_opencv_is_left_with_as_many_threads_as_it_had(self, many: Data) -> None:
+    def test_opencvs_number_of_threads_is_restored(self, many: Data) -> None:
         before = cv2.getNumThreads()
         try:
             cv2.setNumThreads(3)
             evaluate(many.sequences(), many.results)
-            many.result("one", 4).write_bytes(b"torn")
+            many.result("one", 4).write_bytes(b"damaged")
             with pytest.raises(InputError):
                 evaluate(many.sequences(), many.results)
             assert cv2.getNumThreads() == 3
@@ -167,13 +169,13 @@ class TestFigures:
 
 
 class TestObjects:
-    def test_one_that_is_not_found_has_empty_masks(self, data: Data) -> None:
+    def test_one_that_is_missing_from_the_results_has_empty_masks(self, data: Data) -> None:
         truth = boxes({1: (5, 5), 2: (25, 25)})
         data.add("dog", [truth, truth, boxes({1: (5, 5)}), truth], {1: boxes({1: (5, 5)}), 2: boxes({1: (5, 5)})})
         scores = data.score()
         assert scores.j[1].tolist() == scores.f[1].tolist() == [0, 1]
 
-    def test_ids_that_the_first_annotation_skips_count(self, data: Data) -> None:
+    def test_ids_that_the_first_annotation_skips_are_scored(self, data: Data) -> None:
         truth = boxes({1: (5, 5), 3: (25, 25)})
         data.add("dog", [truth] * 4, {1: truth, 2: boxes({1: (5, 5), 2: (25, 5), 3: (25, 25)})})
         scores = data.score()
@@ -181,7 +183,7 @@ class TestObjects:
         assert scores.j[1].tolist() == scores.f[1].tolist() == [1, 0]
         assert scores.j[2].tolist() == [1, 1]
 
-    def test_ids_that_appear_later_do_not_count(self, data: Data) -> None:
+    def test_ids_that_appear_later_are_not_scored(self, data: Data) -> None:
         first, later = boxes({1: (5, 5)}), boxes({1: (5, 5), 2: (25, 25)})
         data.add("dog", [first, later, later, later], {1: first, 2: first})
         scores = data.score()
@@ -201,14 +203,14 @@ class TestObjects:
     def test_masks_of_0_and_255_get_a_hint(self, data: Data) -> None:
         truth = boxes({1: (5, 5)})
         data.add("dog", [truth] * 3, {1: truth * 255})
-        with pytest.raises(InputError, match=r"holds the id 255, .*; for masks of 0 and 255 give --year 2016$"):
+        with pytest.raises(InputError, match=r"holds the id 255, .*; for masks of 0 and 255 give year='2016'$"):
             data.score()
 
 
 class TestVoid:
     @pytest.fixture
     def voided(self, data: Data) -> Data:
-        """Of the object 100 pixels, of which 90 are found; found are also 30 of 40 void pixels."""
+        """An object of 100 pixels; 90 of them and 30 of 40 void pixels are predicted."""
         truth = boxes({1: (10, 10)})
         truth[10:20, 20:24] = 255
         found = blank()
@@ -222,7 +224,7 @@ class TestVoid:
         truth[10:20, 10:20] = found[10:20, 11:23] = True
         assert scores.f.tolist() == [[contour_accuracy(found, truth)]]
 
-    def test_it_can_be_left_out(self, voided: Data) -> None:
+    def test_it_can_be_ignored(self, voided: Data) -> None:
         scores = voided.score(ignore_void=True)
         assert scores.j.tolist() == [[90 / 100]]
         truth, found = blank() > 0, blank() > 0
@@ -238,10 +240,10 @@ class Test2016:
         assert scores.object_ids == (1,)
         assert scores.j[0] == pytest.approx([1 / 3, 1 / 3, 1])
 
-    def test_it_must_be_told(self, data: Data) -> None:
+    def test_the_year_must_be_set(self, data: Data) -> None:
         truth = boxes({255: (5, 5)})
         data.add("dog", [truth] * 3, {1: truth})
-        with pytest.raises(InputError, match=r"00000\.png: holds no object; .* give --year 2016"):
+        with pytest.raises(InputError, match=r"00000\.png: holds no object; .* give year='2016'"):
             data.score()
 
     def test_several_objects_become_one_and_void_stays_void(self, data: Data) -> None:
@@ -250,7 +252,7 @@ class Test2016:
         assert data.score(year="2016").j.tolist() == [[100 / 300]]
         assert data.score(year="2016", ignore_void=True).j.tolist() == [[100 / 200]]
 
-    def test_the_plain_way_agrees(self, data: Data) -> None:
+    def test_they_equal_those_of_the_reference(self, data: Data) -> None:
         truth = boxes({1: (5, 5), 2: (5, 15), 255: (25, 25)})
         data.add("binary", [boxes({255: (5, 5)})] * 4, {1: boxes({1: (6, 8)}), 2: boxes({255: (5, 5)})})
         data.add("merged", [truth] * 4, {1: boxes({1: (5, 5), 2: (25, 25)}), 2: boxes({255: (3, 16)})})
@@ -263,13 +265,13 @@ class Test2016:
                 assert one.f.mean == pytest.approx(plain[scores.name, 1]["F-mean"], abs=1e-12)
 
 
-class TestWhatIsMissing:
-    def test_the_first_and_the_last_frame_may_be(self, data: Data) -> None:
+class TestMissing:
+    def test_the_first_and_the_last_frame_may_be_missing(self, data: Data) -> None:
         truth = boxes({1: (5, 5)})
         data.add("dog", [truth] * 4, {1: truth, 2: truth})
         assert data.score().frame_names == ("00001", "00002")
 
-    def test_and_what_they_hold_does_not_matter(self, data: Data) -> None:
+    def test_the_first_and_the_last_frame_are_ignored(self, data: Data) -> None:
         truth = boxes({1: (5, 5)})
         data.add("dog", [truth] * 4, {0: boxes({9: (0, 0)}), 1: truth, 2: truth, 3: blank()})
         assert data.score().j_and_f == 1
@@ -286,7 +288,7 @@ class TestWhatIsMissing:
         truth = boxes({1: (5, 5)})
         data.add("cat", [truth] * 3, {1: truth}).add("dog", [truth] * 3, {})
         (data.results / "dog").rmdir()
-        data.result("cat", 1).write_bytes(b"torn")
+        data.result("cat", 1).write_bytes(b"damaged")
         with pytest.raises(InputError, match="holds no masks of dog; it should hold the folder dog"):
             evaluate(data.sequences(), data.results)
 
@@ -299,10 +301,10 @@ class TestWhatIsMissing:
     def test_annotations_of_some_of_the_frames(self, data: Data) -> None:
         truth = boxes({1: (5, 5)})
         data.add("dog", [truth] * 3, {1: truth})
-        pictures = data.root / "JPEGImages" / "480p" / "dog"
-        pictures.mkdir(parents=True)
+        images = data.root / "JPEGImages" / "480p" / "dog"
+        images.mkdir(parents=True)
         for index in range(4):
-            (pictures / f"{index:05d}.jpg").touch()
+            (images / f"{index:05d}.jpg").touch()
         with pytest.raises(InputError, match="holds 3 annotations for 4 frames; all frames must be annotated"):
             data.score()
 
@@ -313,14 +315,14 @@ class TestWhatIsMissing:
             data.score()
         assert str(data.result("dog", 2)) in str(caught.value)
 
-    def test_files_that_are_no_masks_are_named(self, data: Data) -> None:
+    def test_damaged_files_are_named(self, data: Data) -> None:
         truth = boxes({1: (5, 5)})
         data.add("dog", [truth] * 4, {1: truth, 2: truth})
-        data.result("dog", 2).write_bytes(b"torn")
-        with pytest.raises(InputError, match=r"results.dog.00002\.png is no picture"):
+        data.result("dog", 2).write_bytes(b"damaged")
+        with pytest.raises(InputError, match=r"results.dog.00002\.png: cannot be read as an image"):
             data.score()
-        (data.root / "Annotations" / "480p" / "dog" / "00001.png").write_bytes(b"torn")
-        with pytest.raises(InputError, match=r"Annotations.480p.dog.00001\.png is no picture"):
+        (data.root / "Annotations" / "480p" / "dog" / "00001.png").write_bytes(b"damaged")
+        with pytest.raises(InputError, match=r"Annotations.480p.dog.00001\.png: cannot be read as an image"):
             data.score()
 
 
@@ -332,27 +334,27 @@ class TestBenchmark:
         assert benchmark.main(["metrics", *map(str, options)]) == 0
         printed = capsys.readouterr().out
         assert "2 sequences, 14 frames, 7 objects; 3 rounds, medians" in printed
-        figures = json.loads(file.read_text(encoding="utf-8"))
-        assert figures["sequences"] == ["five", "two"]
-        assert figures["frames"] == 14
-        assert figures["objects·frames"] == 49
-        assert figures["largest_difference"] == 0
-        seconds = figures["seconds"]
+        report = json.loads(file.read_text(encoding="utf-8"))
+        assert report["sequences"] == ["five", "two"]
+        assert report["frames"] == 14
+        assert report["objects·frames"] == 49
+        assert report["largest_difference"] == 0
+        seconds = report["seconds"]
         ratios = sorted(a / b for a, b in zip(seconds["plain"], seconds["persam_video"], strict=True))
-        assert list(figures["ratio"].values()) == [ratios[1], ratios[0], ratios[2]]
+        assert list(report["ratio"].values()) == [ratios[1], ratios[0], ratios[2]]
         for name, each in seconds.items():
-            assert figures["rates"][name]["frames/s"] == pytest.approx(14 / sorted(each)[1])
-            assert f"{figures['rates'][name]['objects·frames/s']:.1f}" in printed
+            assert report["rates"][name]["frames/s"] == pytest.approx(14 / sorted(each)[1])
+            assert f"{report['rates'][name]['objects·frames/s']:.1f}" in printed
 
-    def test_figures_that_differ_are_an_error(
+    def test_a_difference_is_an_error(
         self, many: Data, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def slightly_off(
             sequences: Sequence[DavisSequence], results: Path, *, ignore_void: bool
-        ) -> dict[tuple[str, int], Figures]:
-            figures = evaluate_plainly(sequences, results, ignore_void=ignore_void)
-            figures["five", 5]["F-decay"] += 2e-6
-            return figures
+        ) -> dict[tuple[str, int], Metrics]:
+            metrics = evaluate_plainly(sequences, results, ignore_void=ignore_void)
+            metrics["five", 5]["F-decay"] += 2e-6
+            return metrics
 
         monkeypatch.setattr(benchmark, "evaluate_plainly", slightly_off)
         options = ["metrics", "--davis", str(many.root), "--results", str(many.results), "--repeat", "1"]

@@ -1,0 +1,149 @@
+"""Interface of an output, and threads that write results to several of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from persam_video.frame import FrameResult
+from persam_video.runtime.prefetch import BackgroundWriter
+from persam_video.video.reader import VideoInfo
+
+T = TypeVar("T")
+
+_DEPTH = 4
+_PREPARED_DEPTH = 1
+
+
+class Output(Protocol):
+    """A destination of results, such as a folder of masks.
+
+    Attributes:
+        path: file or folder that is written.
+    """
+
+    path: Path
+
+    def open(self, video: VideoInfo, *, overwrite: bool) -> None:
+        """Check that the output can be written, and prepare it, before any frame is tracked.
+
+        Args:
+            overwrite: replace an output that exists.
+        Raises:
+            OutputError: it cannot be written; nothing is changed then.
+        """
+
+    def prepare(self, result: FrameResult) -> Callable[[], None]:
+        """Function that writes one frame; it is called in another thread, in the order of the frames."""
+
+    def close(self) -> None:
+        """Finish the output: a file has its final name only when it is whole."""
+
+    def discard(self) -> None:
+        """Remove everything that is not whole."""
+
+
+def open_outputs(outputs: Sequence[Output], video: VideoInfo, *, overwrite: bool) -> None:
+    """Open all outputs or none.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    opened: list[Output] = []
+    try:
+        for output in outputs:
+            output.open(video, overwrite=overwrite)
+            opened.append(output)
+    except BaseException:
+        discard_outputs(opened)
+        raise
+
+
+def discard_outputs(outputs: Sequence[Output]) -> None:
+    """Discard outputs in reverse order: the first may have made the folder that contains the others."""
+    for output in reversed(outputs):
+        output.discard()
+
+
+class OutputThreads:
+    """Writes results to opened outputs in threads; a context manager.
+
+    On exit all outputs are finished with the frames that they have, whatever ended the tracking. An output that cannot
+    be written is discarded; the others are finished.
+    """
+
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        self._threads = [_OutputThread(output) for output in outputs]
+        self.errors: list[Exception] = []
+        """Errors of outputs, known after exit."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all outputs worked, summed."""
+        return sum(thread.seconds for thread in self._threads)
+
+    def put(self, result: FrameResult) -> None:
+        """Hand over a result to be written.
+
+        Raises:
+            OutputError: an earlier one could not be written.
+        """
+        for thread in self._threads:
+            thread.queue.put(result)
+
+    def __enter__(self) -> OutputThreads:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # In reverse order: the first may have made the folder that contains the others.
+        self.errors = [failure for thread in reversed(self._threads) if (failure := thread.finish()) is not None]
+        if self.errors and error is None:
+            raise self.errors[0]
+
+
+class _OutputThread:
+    """Two threads of one output: while one frame is written, the next is prepared."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._seconds = {"prepare": 0.0, "write": 0.0}
+        self._writer = BackgroundWriter(partial(self._timed, "write"), output.close, _PREPARED_DEPTH)
+        self.queue = BackgroundWriter(self._prepare, self._writer.close, _DEPTH)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self._seconds.values())
+
+    def _prepare(self, result: FrameResult) -> None:
+        self._writer.put(self._timed("prepare", partial(self._output.prepare, result)))
+
+    def _timed(self, stage: str, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        done = work()
+        self._seconds[stage] += time.perf_counter() - began
+        return done
+
+    def finish(self) -> Exception | None:
+        """Write queued frames and finish the output; its error, if that fails."""
+        try:
+            _uninterrupted(self.queue.close)
+        except Exception as error:
+            _uninterrupted(self._writer.abandon)
+            _uninterrupted(self._output.discard)
+            return error
+        return None
+
+
+def _uninterrupted(work: Callable[[], None]) -> None:
+    """Repeat after Ctrl-C, which threads do not receive: they need only a moment."""
+    while True:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,184 @@
+"""Masks drawn over an image: coloured areas, outlines, and each object's id on a small tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from persam_video.files.palette_png import DAVIS_PALETTE, VOC_PALETTE, Palette
+from persam_video.frame import Image, LabelMap
+
+_Mask = npt.NDArray[np.uint8]  # 0 or not, as OpenCV needs it
+
+_WHITE = (255, 255, 255)
+_BLACK = (0, 0, 0)
+
+
+def draw_overlay(image: Image, label_map: LabelMap, *, object_ids: Iterable[int], opacity: float = 0.45) -> Image:
+    """Copy of an image with the masks of some objects, their outlines and ids drawn over it.
+
+    The colours are those of the palette PNGs, brightened. Lines and text scale with the image's shorter side.
+
+    Args:
+        image: RGB, uint8, H×W×3; is not changed.
+        label_map: object id of every pixel, uint8, H×W.
+        object_ids: objects to draw; other values of the label map are left out.
+        opacity: of the masks' colours, 0 (outlines only) to 1.
+
+    Returns:
+        A new image, RGB, uint8, H×W×3.
+
+    Raises:
+        ValueError: the image or the label map has another type or shape, an object id is not from 1 to 255, or the
+            opacity is not from 0 to 1.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"the image must be RGB, uint8, H×W×3; got {image.dtype} of shape {image.shape}")
+    if label_map.shape != image.shape[:2] or label_map.dtype != np.uint8:
+        raise ValueError(
+            f"the label map must be uint8 of the image's size {image.shape[:2]}; "
+            f"got {label_map.dtype} of shape {label_map.shape}"
+        )
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"the opacity must be 0 to 1, got {opacity}")
+    ids = sorted(set(object_ids))
+    if ids and not 1 <= ids[0] <= ids[-1] <= 255:
+        raise ValueError(f"object ids must be 1 to 255, got {ids[0]} to {ids[-1]}")
+
+    canvas = np.array(image, order="C")
+    drawn_ids = np.zeros(256, dtype=np.uint8)
+    drawn_ids[ids] = ids
+    labels = np.asarray(cv2.LUT(np.ascontiguousarray(label_map), drawn_ids), dtype=np.uint8)
+    x, y, width, height = cv2.boundingRect(labels)
+    if width == 0:
+        return canvas
+    # Only the box around the objects is drawn, with a margin so that its sides count as background.
+    line_width = _line_width(canvas.shape)
+    top, left = max(0, y - line_width), max(0, x - line_width)
+    box = slice(top, y + height + line_width), slice(left, x + width + line_width)
+    labels = np.ascontiguousarray(labels[box])
+    _paint(canvas[box], labels, opacity, line_width)
+
+    text_height = max(9, round(min(canvas.shape[:2]) / 36))
+    tag_boxes: list[_Box] = []
+    for object_id in ids:
+        if anchor := _top_of(np.asarray(cv2.inRange(labels, object_id, object_id), np.uint8), 2 * text_height):
+            tag = _tag(object_id, text_height)
+            tag_box = _tag_box(tag.shape, (left + anchor[0], top + anchor[1]), tag_boxes, canvas.shape)
+            canvas[tag_box.y : tag_box.bottom, tag_box.x : tag_box.right] = tag[: canvas.shape[0], : canvas.shape[1]]
+            tag_boxes.append(tag_box)
+    return canvas
+
+
+def overlay_palette() -> Palette:
+    """Colours of drawn objects by id, RGB, uint8, 256×3.
+
+    DAVIS' palette at full brightness (its largest value is 191); from id 22 on, where DAVIS has greys that are hardly
+    distinguishable, VOC's.
+    """
+    palette: Palette = np.array(VOC_PALETTE)
+    palette[:22] = np.rint(DAVIS_PALETTE[:22] * (255 / 191))
+    return palette
+
+
+_COLOURS = overlay_palette()
+# Outlines are lighter than the areas, so that they are visible on dark images as well.
+_LINE_COLOURS = (_COLOURS + (255 - _COLOURS.astype(np.uint16)) * 3 // 10).astype(np.uint8)
+
+
+def _line_width(shape: tuple[int, ...]) -> int:
+    """Width of the outlines in pixels: 1 at 240p, 2 at 480p, 4 at 1080p, 8 at 4K."""
+    return max(1, round(min(shape[:2]) / 270))
+
+
+def _paint(area: Image, labels: LabelMap, opacity: float, line_width: int) -> None:
+    """Colour the objects in `area` (changed in place) and draw outlines along the inside of their borders."""
+    coloured = cv2.applyColorMap(labels, _COLOURS[:, None])
+    blended = cv2.addWeighted(area, 1 - opacity, coloured, opacity, 0)
+    cv2.copyTo(blended, labels, area)
+    # A pixel is on an outline if another value is within the line's width; the image's edge is not a border.
+    # (A square neighbourhood is separable: at 4K four times as fast as a round one.)
+    kernel = np.ones((2 * line_width + 1, 2 * line_width + 1), np.uint8)
+    outline = cv2.compare(cv2.dilate(labels, kernel), cv2.erode(labels, kernel), cv2.CMP_NE)
+    lines = cv2.applyColorMap(labels, _LINE_COLOURS[:, None])
+    cv2.copyTo(lines, cv2.min(outline, labels), area)  # min: not on the background
+
+
+class _Box(NamedTuple):
+    x: int
+    y: int
+    right: int
+    bottom: int
+
+    def overlap(self, other: _Box) -> int:
+        """Number of pixels in both boxes."""
+        width = min(self.right, other.right) - max(self.x, other.x)
+        height = min(self.bottom, other.bottom) - max(self.y, other.y)
+        return max(0, width) * max(0, height)
+
+
+def _top_of(mask: _Mask, strip_width: int) -> tuple[int, int] | None:
+    """Top of an object, (x, y) in pixels, near its median column, which stray pixels hardly move; None if empty."""
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        return None
+    mask = mask[y : y + height, x : x + width]
+    sums = np.cumsum(cv2.reduce(mask, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel(), dtype=np.int64)
+    middle = int(np.searchsorted(sums, sums[-1] / 2))
+    strip = mask[:, max(0, middle - strip_width // 2) : middle + strip_width // 2 + 1]
+    return x + middle, y + int(np.argmax(strip.any(axis=1)))
+
+
+def _tag_box(tag: tuple[int, ...], anchor: tuple[int, int], others: list[_Box], image: tuple[int, ...]) -> _Box:
+    """Box of a tag above its anchor or, if other tags are there, beside or below that, where it overlaps them least.
+
+    It is always inside the image; a tag larger than the image is cut off.
+
+    Args:
+        tag: shape of the tag.
+        anchor: top of the object, (x, y), pixels.
+        others: boxes of the tags that are drawn already.
+        image: shape of the image.
+    """
+    height, width = min(tag[0], image[0]), min(tag[1], image[1])
+
+    def box(columns: float, rows: float) -> _Box:
+        x = min(max(round(anchor[0] - width / 2 + columns * width), 0), image[1] - width)
+        y = min(max(round(anchor[1] - height + rows * height), 0), image[0] - height)
+        return _Box(x, y, x + width, y + height)
+
+    shifts = ((0, 0), (0, 1.1), (-1.1, 0), (1.1, 0), (-1.1, 1.1), (1.1, 1.1), (0, -1.1), (0, 2.2), (0, 3.3))
+    return min((box(*shift) for shift in shifts), key=lambda each: sum(each.overlap(other) for other in others))
+
+
+@lru_cache(maxsize=512)
+def _tag(object_id: int, text_height: int) -> Image:
+    """Tag of an object: its id on a rectangle of its colour with a white rim, RGB, uint8, h×w×3."""
+    text = _text(str(object_id), text_height)
+    rim = max(1, text_height // 14)
+    pad = max(2, text_height // 3)
+    fill = _COLOURS[object_id].astype(np.float32)
+    text_colour = _BLACK if fill @ (0.299, 0.587, 0.114) > 140 else _WHITE
+    coverage = np.pad(text, pad)[..., None].astype(np.float32) / 255
+    inner = np.rint(fill * (1 - coverage) + np.array(text_colour, dtype=np.float32) * coverage).astype(np.uint8)
+    tag = cv2.copyMakeBorder(inner, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=_WHITE)
+    tag = np.asarray(tag, dtype=np.uint8)
+    tag.flags.writeable = False  # it is cached
+    return tag
+
+
+def _text(text: str, height: int) -> _Mask:
+    """Coverage of digits, 0 to 255, uint8, h×w, cropped to them and exactly `height` pixels high.
+
+    They are drawn large and scaled down: OpenCV 4 and 5 have fonts of different sizes, and small ones are ragged.
+    """
+    drawn = np.zeros((200, 120 * len(text) + 100), dtype=np.uint8)
+    cv2.putText(drawn, text, (30, 160), cv2.FONT_HERSHEY_SIMPLEX, 5, 255, 13, cv2.LINE_AA)
+    x, y, w, h = cv2.boundingRect(drawn)
+    width = max(1, round(w * height / h))
+    return np.asarray(cv2.resize(drawn[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
