@@ -1,6 +1,6 @@
-"""A stand-in for SAM that sees only colours, for tests of everything around it: fast, and exact on flat pictures.
+"""A fake SAM that segments by colour, for tests of everything around it: fast, and exact on images of flat colours.
 
-Its features are the colours of the cells, its three masks the cells that have the colour of the first point.
+Its features are the mean colours of the cells; its masks are the cells with the colour of the object's first point.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from persam_video.sam.prompt_encoder import Prompts
 
 
 class ColourSam:
-    """Has what the tracker uses of `persam_video.Sam`."""
+    """Fake of `persam_video.Sam`, as far as trackers use it, that counts its calls.
+
+    Args:
+        batch: number of frames of a video to encode at once.
+        model: name of the model.
+    """
 
     device, dtype, checkpoint, capture = torch.device("cpu"), torch.float32, None, None
 
@@ -28,10 +33,10 @@ class ColourSam:
         self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False)
         self.encode = ColourEncode(self)
         self.batch = batch
-        self.together: list[int] = []
-        self.encoded = 0
-        self.batches: list[int] = []
-        self.had_box: list[list[bool]] = []
+        self.encoded = 0  # number of encoded images
+        self.encode_batches: list[int] = []  # number of images of each call of `encode.batch`
+        self.decode_batches: list[int] = []  # number of objects of each decode
+        self.had_box: list[list[bool]] = []  # whether each object had a box, of each decode
 
     def encode_one(self, image: np.ndarray) -> Features:
         self.encoded += 1
@@ -44,20 +49,20 @@ class ColourSam:
         return Features(tensor, geometry, torch.from_numpy(image.copy()))
 
     def decode(self, features: Features, prompts: Prompts) -> DecoderOutput:
-        self.batches.append(len(prompts.points))
+        self.decode_batches.append(len(prompts.points))
         self.had_box.append([] if prompts.has_box is None else prompts.has_box.tolist())
         unit = F.normalize(features.tensor[0], dim=0)
         rows, columns = unit.shape[1:]
         cells = (prompts.points[:, 0] / INPUT_SIZE * FEATURE_SIZE).long()
-        wanted = unit[:, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1)]  # [256, N]
-        alike: Tensor = torch.einsum("cn,chw->nhw", wanted, unit) > 0.95
-        logits = F.interpolate(alike[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
-        scores = torch.full((len(logits), 3), 0.9)
-        return DecoderOutput(logits.expand(-1, 3, -1, -1).clone(), scores, logits[:, 0], scores[:, 0])
+        colours = unit[:, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1)]  # [256, N]
+        is_same: Tensor = torch.einsum("cn,chw->nhw", colours, unit) > 0.95
+        logits = F.interpolate(is_same[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
+        ious = torch.full((len(logits), 3), 0.9)
+        return DecoderOutput(logits.expand(-1, 3, -1, -1).clone(), ious, logits[:, 0], ious[:, 0])
 
 
 class ColourEncode:
-    """Has what is used of `persam_video.sam.image_encoder.ImageEncoder`."""
+    """Fake of `persam_video.sam.image_encoder.ImageEncoder`."""
 
     def __init__(self, sam: ColourSam) -> None:
         self._sam = sam
@@ -66,7 +71,7 @@ class ColourEncode:
         return self._sam.encode_one(image)
 
     def batch(self, images: list[np.ndarray]) -> list[Features]:
-        self._sam.together.append(len(images))
+        self._sam.encode_batches.append(len(images))
         return [self(image) for image in images]
 
 
@@ -76,25 +81,25 @@ BACKGROUND = (20, 60, 90)
 
 @dataclass(frozen=True)
 class Square:
-    """A flat square that moves to the right, and is away for some frames."""
+    """A square of one colour that moves to the right by ``step`` pixels a frame, and is not drawn in some frames."""
 
     object_id: int
     colour: tuple[int, int, int]
     left: int
     top: int
-    away: range = range(0)
+    absent: range = range(0)
     side: int = 32
     step: int = 2
 
 
 def draw(squares: list[Square], index: int, height: int = 144, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """One frame: the picture, uint8 H×W×3, and its label map, uint8 H×W."""
+    """Image, uint8 H×W×3, and label map, uint8 H×W, of one frame."""
     image = np.full((height, width, 3), BACKGROUND, np.uint8)
     label_map = np.zeros((height, width), np.uint8)
     for square in squares:
-        if index not in square.away:
+        if index not in square.absent:
             left = square.left + square.step * index
-            place = np.s_[square.top : square.top + square.side, left : left + square.side]
-            image[place] = square.colour
-            label_map[place] = square.object_id
+            pixels = np.s_[square.top : square.top + square.side, left : left + square.side]
+            image[pixels] = square.colour
+            label_map[pixels] = square.object_id
     return image, label_map

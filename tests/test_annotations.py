@@ -27,7 +27,7 @@ from persam_video.video.writer import VideoWriter
 
 FRAMES = 12
 SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=20, top=80)]
-LATE = Square(3, BLUE, left=100, top=16, away=range(5))
+LATE = Square(3, BLUE, left=100, top=16, absent=range(5))
 METHODS = ("appearance", "persam-f", "persam")
 
 
@@ -139,7 +139,7 @@ class TestCommand:
 
     def test_targets_are_found_in_another_video(self, here: Path) -> None:
         assert self.run("--first-mask", "ann.png", "--save-targets", "toys.safetensors") == 0
-        other = [Square(1, RED, left=120, top=60, away=range(3)), Square(2, GREEN, left=30, top=20)]
+        other = [Square(1, RED, left=120, top=60, absent=range(3)), Square(2, GREEN, left=30, top=20)]
         with VideoWriter(
             here / "other.mp4", width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)
         ) as writer:

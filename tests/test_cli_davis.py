@@ -270,9 +270,7 @@ class TestRunWithoutSam:
         root, out, report = make_dataset(tmp_path / "davis"), tmp_path / "out", tmp_path / "report.html"
         options = ["--davis", str(root), "--out", str(out), "--quiet"]
         assert main(["run", *options, "--sequences", "one"]) == 0
-        other = ColourSam()
-        other.model = "grey"
-        monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: other)
+        monkeypatch.setattr("persam_video.cli.davis.load_model", lambda options: ColourSam(model="grey"))
         assert main(["run", *options, "--sequences", "two"]) == 0
         assert main(["eval", "--davis", str(root), "--results", str(out), "--report", str(report), "--quiet"]) == 0
         assert "of several models or settings" in report.read_text()

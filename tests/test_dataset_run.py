@@ -1,4 +1,4 @@
-"""Tracking a dataset: what is done, skipped, done again, and how a fault stays with its sequence."""
+"""Tracking of a dataset: sequences that are tracked, skipped or tracked again, and errors of single sequences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestAll:
         for each in evaluate(open_dataset(root).sequences, tmp_path / "out"):
             assert each.j.min() > 0.75, each.name
 
-    def test_the_record_tells_one_result_from_another(self, root: Path, tmp_path: Path) -> None:
+    def test_the_record_holds_settings_and_environment(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
         content = record(tmp_path)
         assert content["settings"]["model"] == "colours"
@@ -68,14 +68,14 @@ class TestAll:
         expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         assert record(tmp_path / "out")["settings"]["checkpoint_sha256"] == expected
 
-    def test_only_the_first_annotation_is_seen(self, root: Path, tmp_path: Path) -> None:
+    def test_only_the_first_annotation_is_used(self, root: Path, tmp_path: Path) -> None:
         for later in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
-            later.write_bytes(b"not a picture")
+            later.write_bytes(b"not an image")
         assert track(root, tmp_path, sequences=["one"])["one"].error is None
 
 
-class TestAgain:
-    def test_what_is_done_is_skipped(self, root: Path, tmp_path: Path) -> None:
+class TestLaterRuns:
+    def test_complete_sequences_are_skipped(self, root: Path, tmp_path: Path) -> None:
         first = track(root, tmp_path)
         sam = ColourSam()
         second = track(root, tmp_path, sam)
@@ -83,52 +83,57 @@ class TestAgain:
         assert all(run.skipped for run in second.values())
         assert second["two"].seconds == first["two"].seconds
 
-    def test_a_new_sequence_joins_the_old_ones(self, root: Path, tmp_path: Path) -> None:
+    def test_a_new_sequence_is_added(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path, sequences=["one"])
         assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
         assert set(record(tmp_path)["sequences"]) == {"one", "two"}
 
-    def test_other_settings_do_it_again(self, root: Path, tmp_path: Path) -> None:
+    def test_other_settings_track_again(self, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         track(root, tmp_path, sequences=["one"])
         sam = ColourSam()
         sam.options.model = "colours, larger"
-        with pytest.warns(UserWarning, match=r"one: tracked anew, .* another model \(colours, now colours, larger\)"):
-            assert not track(root, tmp_path, sam, sequences=["one"])["one"].skipped
+        assert not track(root, tmp_path, sam, sequences=["one"])["one"].skipped
+        assert (
+            "one: tracked again, because its masks were made with another model (colours, now colours, larger)"
+            in caplog.text
+        )
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
 
-    def test_another_first_mask_does_it_again(self, root: Path, tmp_path: Path) -> None:
+    def test_another_first_mask_tracks_again(
+        self, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         track(root, tmp_path)
         mask = root / "Annotations" / "480p" / "one" / "00000.png"
         label_map = read_palette_png(mask)
         label_map[20:24] = 0
         write_palette_png(mask, label_map)
-        with pytest.warns(UserWarning, match="one: tracked anew, .* other pictures or first masks"):
-            runs = track(root, tmp_path)
+        runs = track(root, tmp_path)
+        assert "one: tracked again, because its masks were made with other images or annotations" in caplog.text
         assert {n: r.skipped for n, r in runs.items()} == {"one": False, "two": True}
 
-    def test_another_picture_does_it_again(self, root: Path, tmp_path: Path) -> None:
+    def test_another_image_tracks_again(self, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         track(root, tmp_path)
-        pictures = root / "JPEGImages" / "480p" / "two"
-        Image.fromarray(draw(SEQUENCES["two"], 2)[0]).save(pictures / "00003.jpg")
-        with pytest.warns(UserWarning, match="other pictures"):
-            runs = track(root, tmp_path)
+        images = root / "JPEGImages" / "480p" / "two"
+        Image.fromarray(draw(SEQUENCES["two"], 2)[0]).save(images / "00003.jpg")
+        runs = track(root, tmp_path)
+        assert "other images" in caplog.text
         assert {n: r.skipped for n, r in runs.items()} == {"one": True, "two": False}
 
-    def test_a_mask_that_is_torn_is_made_again(self, root: Path, tmp_path: Path) -> None:
+    def test_a_truncated_mask_is_made_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
         (tmp_path / "two" / "00002.png").write_bytes(b"")
         assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
         assert read_palette_png(tmp_path / "two" / "00002.png").any()
 
     def test_two_runs_in_one_folder(self, root: Path, tmp_path: Path) -> None:
-        """Both are begun before either has done anything, as on two devices."""
+        """Both are created before either has tracked anything, as on two devices."""
         datasets = [open_dataset(root, sequences=[name]) for name in ("one", "two")]
         for run in [DatasetRun(dataset, ColourSam(), tmp_path) for dataset in datasets]:  # type: ignore[arg-type]
             list(run)
         assert set(record(tmp_path)["sequences"]) == {"one", "two"}
         assert all(run.skipped for run in track(root, tmp_path).values())
 
-    def test_half_done_is_done_again(self, root: Path, tmp_path: Path) -> None:
+    def test_incomplete_sequences_are_tracked_again(self, root: Path, tmp_path: Path) -> None:
         track(root, tmp_path)
         (tmp_path / "one" / "00003.png").unlink()
         content = record(tmp_path)
@@ -137,21 +142,21 @@ class TestAgain:
         assert not any(run.skipped for run in track(root, tmp_path).values())
         assert (tmp_path / "one" / "00003.png").is_file()
 
-    def test_breaking_off_leaves_the_sequence_undone(self, root: Path, tmp_path: Path) -> None:
-        class Interrupted(ColourSam):
+    def test_an_interrupted_sequence_is_tracked_again(self, root: Path, tmp_path: Path) -> None:
+        class InterruptedSam(ColourSam):
             def encode_one(self, image: np.ndarray):
                 if self.encoded == 7:  # the second frame of the second sequence
                     raise KeyboardInterrupt
                 return super().encode_one(image)
 
         with pytest.raises(KeyboardInterrupt):
-            track(root, tmp_path, Interrupted())
+            track(root, tmp_path, InterruptedSam())
         assert [each["done"] for each in record(tmp_path)["sequences"].values()] == [True, False]
         assert {n: r.skipped for n, r in track(root, tmp_path).items()} == {"one": True, "two": False}
 
 
-class TestFaults:
-    def test_one_bad_sequence_does_not_stop_the_others(self, root: Path, tmp_path: Path) -> None:
+class TestErrors:
+    def test_a_damaged_sequence_does_not_stop_the_others(self, root: Path, tmp_path: Path) -> None:
         broken = root / "JPEGImages" / "480p" / "one" / "00002.jpg"
         broken.write_bytes(broken.read_bytes()[:200])
         runs = track(root, tmp_path)
@@ -160,45 +165,47 @@ class TestFaults:
         assert runs["two"].error is None
         assert not record(tmp_path)["sequences"]["one"]["done"]
 
-    def test_whatever_goes_wrong(self, root: Path, tmp_path: Path) -> None:
-        class Weak(ColourSam):
+    def test_unexpected_errors_do_not_stop_the_others(self, root: Path, tmp_path: Path) -> None:
+        class FailingSam(ColourSam):
             def encode_one(self, image: np.ndarray):
                 if self.encoded == 2:
                     self.encoded += 1
                     raise RuntimeError("out of\nmemory")
                 return super().encode_one(image)
 
-        runs = track(root, tmp_path, Weak())
+        runs = track(root, tmp_path, FailingSam())
         assert runs["one"].error == "RuntimeError: out of memory"
         assert runs["two"].error is None
 
-    def test_no_object_no_picture_no_mask(self, root: Path, tmp_path: Path) -> None:
+    def test_without_objects_or_images_no_masks_are_written(self, root: Path, tmp_path: Path) -> None:
         write_palette_png(root / "Annotations" / "480p" / "one" / "00000.png", np.zeros((144, 256), np.uint8))
-        for picture in (root / "JPEGImages" / "480p" / "two").iterdir():
-            picture.unlink()
+        for image in (root / "JPEGImages" / "480p" / "two").iterdir():
+            image.unlink()
         runs = track(root, tmp_path)
         assert "holds no object" in str(runs["one"].error)
-        assert "no pictures" in str(runs["two"].error)
+        assert "no images" in str(runs["two"].error)
         assert not (tmp_path / "one").exists()
 
-    def test_masks_from_elsewhere_are_not_replaced(self, root: Path, tmp_path: Path) -> None:
+    def test_masks_that_are_not_recorded_are_not_replaced(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "two").mkdir()
         write_palette_png(tmp_path / "two" / "00000.png", np.full((9, 9), 7, np.uint8))
-        with pytest.raises(OutputError, match="two: holds PNG files"):
+        with pytest.raises(
+            OutputError, match=r"two: holds PNG files that are not recorded in run\.json; .* or overwrite=True"
+        ):
             track(root, tmp_path)
         assert not (tmp_path / "run.json").exists()
         assert track(root, tmp_path, overwrite=True)["two"].error is None
 
-    def test_the_dataset_itself_is_never_written_to(self, root: Path) -> None:
+    def test_the_dataset_is_never_written_to(self, root: Path) -> None:
         for folder in (root, root / "Annotations" / "480p"):
-            with pytest.raises(OutputError, match="dataset's own"):
+            with pytest.raises(OutputError, match="belongs to the dataset"):
                 track(root, folder, overwrite=True)
         assert not (root / "run.json").exists()
 
     @pytest.mark.parametrize(
         "text", ["{", "[]", '{"sequences": 3}', '{"sequences": {"one": 3}}', '{"sequences": {"one": {"done": true}}}']
     )
-    def test_a_record_that_is_none(self, root: Path, tmp_path: Path, text: str) -> None:
+    def test_an_invalid_record_is_refused(self, root: Path, tmp_path: Path, text: str) -> None:
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(InputError, match=r"run\.json"):
             track(root, tmp_path)
@@ -215,8 +222,8 @@ class TestLayouts:
         scores = evaluate(open_dataset(root, year="2016").sequences, tmp_path / "out")
         assert scores[0].j.min() > 0.75
 
-    def test_2017s_files_as_2016s(self, root: Path, tmp_path: Path) -> None:
-        """Two objects of different colours are one, and one of them is all that the stand-in for SAM can follow."""
+    def test_files_of_2017_read_as_2016(self, root: Path, tmp_path: Path) -> None:
+        """Two objects of different colours are one object; the stand-in for SAM can track only one colour of it."""
         assert track(root, tmp_path, year="2016", sequences=["two"])["two"].objects == 1
 
     def youtube_vos(self, folder: Path, later: dict[int, np.ndarray]) -> None:
@@ -230,10 +237,10 @@ class TestLayouts:
 
     def test_a_later_annotation_of_the_wrong_size_is_named(self, tmp_path: Path) -> None:
         self.youtube_vos(tmp_path / "vos", {2: np.full((50, 50), 9, np.uint8)})
-        fault = str(track(tmp_path / "vos", tmp_path / "out")["video"].error)
-        assert "00002.png is 50×50 pixels" in fault
+        error = str(track(tmp_path / "vos", tmp_path / "out")["video"].error)
+        assert "00002.png is 50×50 pixels" in error
 
-    def test_a_later_annotation_tells_nothing_of_known_objects(self, tmp_path: Path) -> None:
+    def test_later_annotations_of_tracked_objects_are_ignored(self, tmp_path: Path) -> None:
         """A dataset whose frames are all annotated must not correct what is scored."""
         moved = np.roll(draw(SEQUENCES["two"], 2)[1], 40, axis=0)
         self.youtube_vos(tmp_path / "vos", {2: moved})
@@ -243,12 +250,12 @@ class TestLayouts:
         assert all(((mask == i) & (truth == i)).sum() / ((mask == i) | (truth == i)).sum() > 0.75 for i in (1, 2))
 
     def test_youtube_vos_objects_appear_later(self, tmp_path: Path) -> None:
-        late = Square(5, BLUE, left=120, top=16, away=range(3))
+        late = Square(5, BLUE, left=120, top=16, absent=range(3))
         squares = [*SEQUENCES["two"], late]
         for index in range(8):
             image, label_map = draw(squares, index)
-            given = {1: np.where(label_map == 5, 0, label_map), 3: np.where(label_map == 5, 5, 0)}
-            write_frame(tmp_path / "vos", "", "video", index, image, given.get(index))
+            annotations = {1: np.where(label_map == 5, 0, label_map), 3: np.where(label_map == 5, 5, 0)}
+            write_frame(tmp_path / "vos", "", "video", index, image, annotations.get(index))
         runs = track(tmp_path / "vos", tmp_path / "out")
         assert runs["video"].error is None
         assert (runs["video"].frames, runs["video"].objects) == (7, 3)

@@ -180,7 +180,6 @@ class TestOtherLayouts:
         assert first.is_youtube_vos
         assert "YouTube-VOS" in str(second.why_not_scored())
         assert first.tracker_annotations == first.annotations
-        assert [first.annotation_index_at(name) for name in ("00000", "00001", "00002")] == [0, 1, None]
 
     def test_folders_may_be_in_a_folder_named_after_the_split(self, tmp_path: Path) -> None:
         make_folders(tmp_path / "valid", ["dog"], "")
@@ -196,7 +195,6 @@ class TestOtherLayouts:
         assert not dog.is_youtube_vos
         assert dog.why_not_scored() is None
         assert dog.tracker_annotations == dog.annotations[:1]
-        assert [dog.annotation_index_at(name) for name in ("00000", "00001")] == [0, None]
 
     def test_why_a_sequence_is_not_scored(self, tmp_path: Path) -> None:
         make_folders(tmp_path, ["few"], frames=2)

@@ -359,7 +359,7 @@ class TestBenchmark:
         monkeypatch.setattr(benchmark, "evaluate_plainly", slightly_off)
         options = ["metrics", "--davis", str(many.root), "--results", str(many.results), "--repeat", "1"]
         assert benchmark.main(options) == 1
-        assert "the figures differ by 2e-06" in capsys.readouterr().err
+        assert "the metrics differ by 2e-06" in capsys.readouterr().err
 
     def test_bad_input_is_one_line(self, many: Data, capsys: pytest.CaptureFixture[str]) -> None:
         nowhere = many.root / "nowhere"

@@ -1,4 +1,4 @@
-"""The demo clip: same frames for the same seed, in any order, and masks that fit to the pixel."""
+"""Demo clips: equal frames for equal seeds, in any order, and exact masks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_frames_do_not_depend_on_the_order_or_on_the_length(scene: DemoScene) ->
             np.testing.assert_array_equal(labels, in_order[index][1])
 
 
-def test_arrays_are_pictures_and_label_maps(scene: DemoScene) -> None:
+def test_arrays_are_images_and_label_maps(scene: DemoScene) -> None:
     image, labels = scene.render(5)
     assert image.shape == (180, 320, 3) and labels.shape == (180, 320)
     assert image.dtype == labels.dtype == np.uint8
@@ -95,16 +95,16 @@ def test_first_frame_shows_every_object_whole_and_apart(objects: int, seed: int)
         mask = labels == object_id
         assert mask.mean() > 0.019
         assert not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
-        everybody_else = [other for other in scene.object_ids if other != object_id]
-        alone = scene.render(0, hidden=everybody_else)[1]
+        others = [other for other in scene.object_ids if other != object_id]
+        alone = scene.render(0, hidden=others)[1]
         np.testing.assert_array_equal(mask, alone == object_id)
 
 
 def test_an_object_leaves_and_comes_back(scene: DemoScene, label_maps: list[np.ndarray]) -> None:
-    seen = np.array([(labels == 3).any() for labels in label_maps])
-    absent = np.flatnonzero(~seen)
+    visible = np.array([(labels == 3).any() for labels in label_maps])
+    absent = np.flatnonzero(~visible)
     assert 8 <= len(absent) <= 14 and np.ptp(absent) == len(absent) - 1
-    assert seen[:30].all() and seen[-15:].all()
+    assert visible[:30].all() and visible[-15:].all()
     others = [number for number in scene.object_ids if number != 3]
     assert not (scene.render(int(absent[0]), hidden=others)[1] == 3).any()  # gone, not hidden
     assert scene.visible(int(absent[0]))[3] is False and scene.visible(0) == {1: True, 2: True, 3: True}
@@ -143,7 +143,7 @@ def test_thirty_two_objects_differ() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(180, 320), (256, 256), (500, 100)])
 @pytest.mark.parametrize("objects", [1, 2, 7])
-def test_any_shape_of_picture(width: int, height: int, objects: int) -> None:
+def test_any_shape_of_frame(width: int, height: int, objects: int) -> None:
     scene = DemoScene(width, height, objects=objects, frames=200, seed=0)
     image, labels = scene.render(0)
     assert image.shape == (height, width, 3) and set(np.unique(labels)) == set(range(objects + 1))
@@ -203,7 +203,7 @@ def test_wrong_arguments_exit_with_2(
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_place_that_cannot_be_written_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_written_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "file"), "--frames", "1", "--size", "128x72"])

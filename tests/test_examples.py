@@ -20,7 +20,7 @@ from persam_video.evaluation.davis.metrics import region_similarity
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 FRAMES = 9
-SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=40, top=80, away=range(4, 6))]
+SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=40, top=80, absent=range(4, 6))]
 
 
 def load(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What is quicker than torch's layers and must give the same."""
+"""Inference layers against the layers of torch and ``segment_anything`` that they replace."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from persam_video.sam.inference_layers import (
     ConvGelu,
     GeluInPlace,
     PackedLinear,
-    fuse_norms,
-    keep_weights_as,
     pack_linears,
-    write_over,
+    replace_gelu,
+    replace_layer_norm2d,
+    round_weights,
 )
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -34,7 +34,7 @@ def test_a_packed_linear_layer_gives_the_same(shape: tuple[int, ...], bias: bool
 
 
 @needs_onednn
-def test_of_what_is_not_contiguous_too() -> None:
+def test_a_packed_linear_layer_with_a_strided_input() -> None:
     linear = nn.Linear(64, 96)
     x = torch.randn(64, 5, 9).permute(2, 1, 0)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_a_gelu_in_place_gives_the_same() -> None:
     x = torch.randn(3, 4)
     with torch.no_grad():
         expected = network(x)
-        write_over(network)
+        replace_gelu(network)
         torch.testing.assert_close(network(x), expected)
     assert isinstance(network[1], GeluInPlace) and isinstance(network[3][0], GeluInPlace)
 
@@ -82,7 +82,7 @@ def test_channels_are_normalised_as_by_sam() -> None:
     x = torch.randn(2, 8, 5, 7) * 0.1
     with torch.no_grad():
         expected = network(x)
-        fuse_norms(network)
+        replace_layer_norm2d(network)
         torch.testing.assert_close(network(x), expected)
         torch.testing.assert_close(network(x.to(memory_format=torch.channels_last)), expected)
     assert isinstance(network[0], ChannelNorm) and isinstance(network[1][0], ChannelNorm)
@@ -90,16 +90,16 @@ def test_channels_are_normalised_as_by_sam() -> None:
 
 def test_the_approximate_gelu_is_another_function() -> None:
     network = nn.Sequential(nn.GELU(approximate="tanh"))
-    write_over(network)
+    replace_gelu(network)
     assert isinstance(network[0], nn.GELU)
 
 
-def test_weights_are_rounded_once_to_what_autocast_rounds_them_to() -> None:
+def test_weights_are_rounded_once_as_autocast_rounds_them() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(2), nn.Linear(36, 5))
     x = torch.randn(2, 3, 8, 8)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         expected = network(x)
-        keep_weights_as(network, torch.bfloat16)
+        round_weights(network, torch.bfloat16)
         assert torch.equal(network(x), expected)
     assert [each.dtype for each in network.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2 + [
         torch.bfloat16

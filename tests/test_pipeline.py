@@ -31,9 +31,9 @@ from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
 SQUARES = [
-    Square(1, RED, left=8, top=16, away=range(5, 9)),
+    Square(1, RED, left=8, top=16, absent=range(5, 9)),
     Square(2, GREEN, left=20, top=80),
-    Square(5, BLUE, left=60, top=16, away=range(7, 11)),
+    Square(5, BLUE, left=60, top=16, absent=range(7, 11)),
 ]
 
 
@@ -49,7 +49,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def write_clip(path: Path, frames: int, still: bool = False) -> Path:
-    squares = [Square(s.object_id, s.colour, s.left, s.top, s.away, step=0 if still else 2) for s in SQUARES]
+    squares = [Square(s.object_id, s.colour, s.left, s.top, s.absent, step=0 if still else 2) for s in SQUARES]
     with VideoWriter(path, width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)) as writer:
         for index in range(frames):
             writer.write(draw(squares, index)[0], index)
@@ -74,7 +74,7 @@ class TestTrack:
             truth = draw(SQUARES, result.index)[1]
             for square in SQUARES:
                 i = square.object_id
-                assert result.visible[i] is (result.index not in square.away)
+                assert result.visible[i] is (result.index not in square.absent)
                 if result.visible[i]:
                     mask, wanted = result.mask(i), truth == i
                     assert (mask & wanted).sum() / (mask | wanted).sum() > 0.8
@@ -215,7 +215,7 @@ class TestBatches:
         several = ColourSam(batch=6)  # and four frames that are left
         together = [result.label_map for result in track(clip, clip.with_name("ann.png"), sam=cast(Sam, several))]
         np.testing.assert_array_equal(together, alone)
-        assert sorted(several.together) == [1, 1, 1, 1, 6, 6]
+        assert sorted(several.encode_batches) == [1, 1, 1, 1, 6, 6]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("persam_video.pipeline.ThreadPlan", plan_of_a_gpu)
@@ -223,7 +223,7 @@ class TestBatches:
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
             next(results)
             time.sleep(0.5)
-            assert several.together == [3, 3, 3]  # one given out, two begun, three waiting, and the rest in hand
+            assert several.encode_batches == [3, 3, 3]  # one given out, two begun, three waiting, and the rest in hand
 
 
 class TestMemory:

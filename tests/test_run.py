@@ -41,7 +41,7 @@ from persam_video.methods.registry import _METHODS
 
 FRAMES = 12
 SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=20, top=80)]
-LATE = Square(3, BLUE, left=100, top=16, away=range(5))
+LATE = Square(3, BLUE, left=100, top=16, absent=range(5))
 
 
 @pytest.fixture

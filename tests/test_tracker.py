@@ -18,9 +18,9 @@ from persam_video.runtime.cuda_graphs import _tensors
 from persam_video.sam.object_masks import argmax_with_background
 
 SQUARES = [
-    Square(3, RED, left=8, top=16, away=range(5, 9)),
+    Square(3, RED, left=8, top=16, absent=range(5, 9)),
     Square(7, GREEN, left=40, top=80),
-    Square(200, BLUE, left=120, top=16, away=range(7, 11)),
+    Square(200, BLUE, left=120, top=16, absent=range(7, 11)),
 ]
 
 
@@ -44,7 +44,7 @@ class TestIds:
             _, truth = draw(SQUARES, index)
             assert result.object_ids == (3, 7, 200)
             for square in SQUARES:
-                there = index not in square.away
+                there = index not in square.absent
                 assert result.visible[square.object_id] is there, (index, square)
                 assert result.mask(square.object_id).any() == there
                 assert (result.scores[square.object_id] > 0) == there
@@ -52,14 +52,14 @@ class TestIds:
                     assert iou(result.mask(square.object_id), truth == square.object_id) > 0.8
 
     def test_an_object_that_is_away_all_the_time_stays_in_the_tracker(self) -> None:
-        squares = [SQUARES[1], Square(9, YELLOW, left=8, top=16, away=range(1, 99))]
+        squares = [SQUARES[1], Square(9, YELLOW, left=8, top=16, absent=range(1, 99))]
         last = track(squares, 6)[-1]
         assert last.visible == {7: True, 9: False}
         assert last.scores[9] == 0
         assert 9 not in last.label_map
 
     def test_no_object_at_all_is_visible(self) -> None:
-        squares = [Square(1, RED, left=8, top=16, away=range(2, 4))]
+        squares = [Square(1, RED, left=8, top=16, absent=range(2, 4))]
         assert [r.visible[1] for r in track(squares, 6)] == [True, True, False, False, True, True]
 
 
@@ -159,7 +159,7 @@ class TestFirstFrame:
 class TestLater:
     """Objects that appear in a later frame."""
 
-    LATE = Square(9, YELLOW, left=152, top=96, away=range(3))
+    LATE = Square(9, YELLOW, left=152, top=96, absent=range(3))
 
     def track(self, frames: int, sam: ColourSam | None = None) -> list[FrameResult]:
         squares = [*SQUARES, self.LATE]
@@ -227,13 +227,13 @@ class TestWork:
         sam = ColourSam()
         track(SQUARES, 4, sam)
         assert sam.encoded == 4 + 1  # the first one is encoded a second time, mirrored
-        assert sam.batches == [3] * 5  # one decode a frame, and two to see in the first what they get wrong
+        assert sam.decode_batches == [3] * 5  # one decode a frame, and two to see in the first what they get wrong
 
     def test_persam_f_decodes_three_times_a_frame(self) -> None:
         sam = ColourSam()
         track(SQUARES, 4, sam, method="persam-f")
         assert sam.encoded == 4
-        assert sam.batches == [3] * (1 + 3 * 3)  # once to learn, then one decode and two refinements a frame
+        assert sam.decode_batches == [3] * (1 + 3 * 3)  # once to learn, then one decode and two refinements a frame
 
     def test_the_next_frames_boxes_are_those_of_what_each_object_was_given(self) -> None:
         """Of two objects that SAM gives the same mask, one gets the places; the other has no box in the next frame."""

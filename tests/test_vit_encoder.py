@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from persam_video import ModelOptions, Sam, load_sam
 from persam_video.sam.grids import to_input
 from persam_video.sam.image_encoder import ImageEncoder
-from persam_video.sam.inference_layers import fuse_norms
+from persam_video.sam.inference_layers import replace_layer_norm2d
 from persam_video.sam.models import build_network, sam_from_network
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
@@ -30,12 +31,12 @@ SIZES = [(576, 1024), (1024, 768), (528, 1024), (16, 1024)]
 
 
 def with_positions(encoder: ImageEncoderViT) -> ImageEncoderViT:
-    """Positions that matter: segment_anything makes them zero."""
+    """The encoder, frozen, with random position embeddings: segment_anything initialises them with zeros."""
     torch.nn.init.normal_(encoder.pos_embed, std=0.5)
     for block in encoder.blocks:
         torch.nn.init.normal_(block.attn.rel_pos_h, std=0.5)
         torch.nn.init.normal_(block.attn.rel_pos_w, std=0.5)
-        torch.nn.init.normal_(block.attn.qkv.bias, std=0.5)  # what the padding of the windows becomes
+        torch.nn.init.normal_(block.attn.qkv.bias, std=0.5)  # the qkv of the padding of windows
     return encoder.eval().requires_grad_(False)
 
 
@@ -55,7 +56,7 @@ def small_vit(*, heads: int = 2) -> ImageEncoderViT:
 
 
 def bias(q: torch.Tensor, along_rows: torch.Tensor, along_columns: torch.Tensor) -> torch.Tensor:
-    """What the positions add to attention, from the definition; q is B×heads×rows×columns×size."""
+    """Relative position bias of attention, from the definition; q is B×heads×rows×columns×size."""
     rows, columns = q.shape[2:4]
     centres = [len(table) // 2 for table in (along_rows, along_columns)]
     by_row = torch.stack([along_rows[centres[0] + i - torch.arange(rows)] for i in range(rows)])
@@ -66,7 +67,7 @@ def bias(q: torch.Tensor, along_rows: torch.Tensor, along_columns: torch.Tensor)
 
 
 def reference(encoder: ImageEncoderViT, pixels: torch.Tensor) -> torch.Tensor:
-    """The encoder on a part of the square, written out: a bias for all pairs, one window after another."""
+    """Plain implementation of the encoder on a part of the square: a bias for all pairs, one window after another."""
     x = encoder.patch_embed(pixels)
     height, width = x.shape[1:3]
     x = x + encoder.pos_embed[:, :height, :width]
@@ -112,7 +113,7 @@ class TestEquality:
         assert error(VitEncoder(encoder)(pixels), encoder(pixels)) < 1e-4
 
     def test_positions_matter(self, device: str) -> None:
-        """Else the other tests would pass without them."""
+        """Otherwise the other tests would pass without them."""
         encoder = small_vit().to(device)
         pixels = torch.randn(1, 3, 1024, 1024, device=device)
         before = encoder(pixels)
@@ -131,7 +132,7 @@ class TestEquality:
         assert ours.shape == (1, 256, size[0] // 16, size[1] // 16)
         assert error(ours, reference(encoder, pixels)) < 1e-4
 
-    def test_a_batch_is_encoded_as_each_picture_alone(self, device: str) -> None:
+    def test_a_batch_is_encoded_as_each_image_alone(self, device: str) -> None:
         encoder = VitEncoder(small_vit().to(device))
         pixels = torch.randn(3, 3, 144, 256, device=device)
         for alone, together in zip(pixels.split(1), encoder(pixels).split(1), strict=True):
@@ -143,7 +144,7 @@ class TestEquality:
         pixels = torch.randn(1, 3, *size, device=device)
         expected = encoder(pixels) if size == (1024, 1024) else reference(encoder, pixels)
         quick = VitEncoder(encoder)
-        fuse_norms(quick)
+        replace_layer_norm2d(quick)
         with torch.autocast(device, torch.bfloat16):
             ours = quick(pixels)
         assert ours.dtype == torch.float32
@@ -169,7 +170,7 @@ class TestVitEncoder:
         assert {id(parameter) for parameter in VitEncoder(encoder).parameters()} == theirs
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_attention_gets_what_fused_kernels_take(self, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_attention_can_use_fused_kernels(self, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
         """Flash attention: no bias, one dtype, heads of one size, a multiple of 8 and at most 256."""
         calls = []
 
@@ -188,8 +189,8 @@ class TestVitEncoder:
         assert {each.shape for each in windowed} == {(15, 12, 196, 96)}
         assert {each.shape for each in whole} == {(1, 12, 36 * 64, 168)}
         assert {each.dtype for call in calls for each in call} == {dtype}
-        kept = [tables for block in ours.blocks for tables in block.attn._kept.values()]
-        assert [{each.dtype for each in tables} for tables in kept] == [{dtype}] * 2  # not cast in every layer
+        cached = [positions for block in ours.blocks for positions in block.attn._cache.values()]
+        assert [{each.dtype for each in positions} for positions in cached] == [{dtype}] * 2  # not cast in every layer
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
     def test_flash_attention_applies_on_cuda(self) -> None:
@@ -197,50 +198,50 @@ class TestVitEncoder:
         with torch.autocast("cuda", torch.bfloat16), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
             encoder(torch.randn(1, 3, 576, 1024, device="cuda"))
 
-    def test_tables_are_made_once_for_each_size_and_few_are_kept(self) -> None:
+    def test_relative_positions_are_made_once_for_each_size_and_few_are_cached(self) -> None:
         encoder = VitEncoder(small_vit())
         attention = encoder.blocks[1].attn
         first = encoder(torch.ones(1, 3, 64, 64))
-        kept = attention._kept[4, 4, torch.float32, CPU]
+        cached = attention._cache[4, 4, torch.float32, CPU]
         assert torch.equal(encoder(torch.ones(1, 3, 64, 64)), first)
-        assert attention._kept[4, 4, torch.float32, CPU] is kept
+        assert attention._cache[4, 4, torch.float32, CPU] is cached
         for rows in range(1, 9):
             encoder(torch.ones(1, 3, 16 * rows, 64))
-        assert [key[0] for key in attention._kept] == [5, 6, 7, 8]
-        assert len(encoder.blocks[0].attn._kept) == 1
+        assert [key[0] for key in attention._cache] == [5, 6, 7, 8]
+        assert len(encoder.blocks[0].attn._cache) == 1
 
 
 class TestExactPadding:
     @pytest.fixture(params=["vit_t", "small ViT"])
     def encoders(self, request: pytest.FixtureRequest) -> tuple[torch.nn.Module, torch.nn.Module]:
-        """An encoder as made, and as `sam_from_network` makes it ready."""
+        """An encoder as built, and prepared for inference by `sam_from_network`."""
         network, as_made = build_network("vit_t"), TinyVitEncoder().eval()
         as_made.load_state_dict(network.image_encoder.state_dict())
         if request.param != "vit_t":
             as_made = network.image_encoder = small_vit()
-        sam_from_network(network, ModelOptions("vit_t"), device=CPU, dtype=torch.float32)
-        return as_made, network.image_encoder
+        sam = sam_from_network(network, ModelOptions("vit_t"), device=CPU, dtype=torch.float32)
+        return as_made, cast(Any, sam.encode)._network
 
     @pytest.mark.parametrize("size", [(90, 160), (160, 120), (64, 64)])
     def test_the_features_are_those_of_sams_square(
         self, encoders: tuple[torch.nn.Module, torch.nn.Module], size: tuple[int, int]
     ) -> None:
         as_made, ready = encoders
-        picture = torch.randint(256, (*size, 3), dtype=torch.uint8)
-        pixels = to_input(picture[None])
+        image = torch.randint(256, (*size, 3), dtype=torch.uint8)
+        pixels = to_input(image[None])
         with torch.no_grad():
             square = as_made(F.pad(pixels, (0, 1024 - pixels.shape[3], 0, 1024 - pixels.shape[2])))
         rows, columns = (side // 16 for side in pixels.shape[2:])
-        exact = ImageEncoder(ready, device=CPU, dtype=torch.float32, exact_padding=True)(picture.numpy())
+        exact = ImageEncoder(ready, device=CPU, dtype=torch.float32, exact_padding=True)(image.numpy())
         assert exact.tensor.shape == (1, 256, rows, columns)
         assert error(exact.tensor, square[:, :, :rows, :columns]) < 1e-4
-        default = ImageEncoder(ready, device=CPU, dtype=torch.float32)(picture.numpy())
+        default = ImageEncoder(ready, device=CPU, dtype=torch.float32)(image.numpy())
         assert default.tensor.shape == exact.tensor.shape
         assert (error(default.tensor, exact.tensor) < 1e-4) == (size[0] == size[1])
 
-    def test_load_sam_passes_it_on(self, sam: Sam) -> None:
+    def test_load_sam_passes_the_option_on(self, sam: Sam) -> None:
         exact = load_sam("vit_t", checkpoint=sam.checkpoint, device="cpu", exact_padding=True)
-        picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+        image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
         assert isinstance(sam.checkpoint, Path)
-        difference = error(exact.encode(picture).tensor, sam.encode(picture).tensor)
+        difference = error(exact.encode(image).tensor, sam.encode(image).tensor)
         assert 1e-3 < difference < 1

@@ -25,7 +25,7 @@ import numpy as np
 import peft_decoders
 import quality
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.cli.common import Parser, add_model_options, positive, run
 from persam_video.cli.davis import add_dataset_options, dataset_of
@@ -130,7 +130,7 @@ def _tuning(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
             if name in peft_decoders.METHODS:
                 tuned, learned = peft_decoders.tune(sam, name, *pairs[0], config=config, steps=options.steps)
             elif name == "3 mask weights":
-                tuned, learned = peft_decoders.weigh_masks(sam, *pairs[0], config=config, steps=options.steps)
+                tuned, learned = peft_decoders.tune_mask_weights(sam, *pairs[0], config=config, steps=options.steps)
             elif name == "persam-f":
                 config, learned = PERSAM_F if is_video else PERSAM_F_IMAGES, 2
             if is_video:

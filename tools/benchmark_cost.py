@@ -1,6 +1,6 @@
-"""How the cost of tracking grows: seconds with more objects and larger frames, memory with more frames.
+"""Cost of tracking: time per frame by number of objects and by frame size, and memory by number of frames.
 
-With ``--random-weights`` no checkpoint is needed: they cost the same.
+With ``--random-weights`` no checkpoint is needed; the time is the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import psutil
 from demo_scene import DemoScene
 from make_demo_clip import write_clip
 from torch.profiler import ProfilerActivity, profile
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, model_options, positive
 from persam_video.errors import InputError
@@ -32,31 +32,35 @@ from persam_video.sam.models import Sam, build_network, choose_device, choose_dt
 from persam_video.video.writer import VideoWriter
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
-_OBJECTS_WHERE_SIZES_VARY = 3
+_OBJECTS_PER_SIZE = 3
+"""Objects in the clips of different sizes."""
 _LOOP = 72
+"""Frames of the scene that is repeated in a long clip."""
 _STAGES = ("read", "encode", "track", "write")
 _FRAME_RATE = Fraction(24)
-_WATCHED = 12
-"""Frames in which a GPU is watched: what it does in one are a thousand things, each of which takes time to note."""
+_PROFILED = 12
+"""Frames in which a GPU is profiled: few, as a frame has a thousand kernels, each of which takes time to record."""
 
 
 def add_cost_options(parser: argparse.ArgumentParser) -> None:
-    """What `measure_cost` looks at, but ``--json``."""
+    """Add the options of `measure_cost`, except ``--json``."""
     default = [1, 2, 4, 8, 16, 32]
     parser.add_argument("--objects", metavar="N", type=positive, nargs="+", default=default, help="default: 1 to 32")
     parser.add_argument(
         "--resolutions", choices=tuple(SIZES), nargs="+", default=list(SIZES), help="default: 480p to 4K"
     )
-    parser.add_argument("--frames", metavar="N", type=positive, help="of each clip; default: 20, on a GPU 164")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw both as a picture (.svg, .png): matplotlib")
+    parser.add_argument("--frames", metavar="N", type=positive, help="length of each clip; default: 20, on a GPU 164")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help="plot both to an image file (.svg, .png); needs matplotlib"
+    )
     _add_model_options(parser)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add_batch_option(parser)
-    parser.add_argument("--random-weights", action="store_true", help="of the model, instead of a checkpoint")
-    parser.add_argument("--quiet", action="store_true", help="no bars")
+    parser.add_argument("--random-weights", action="store_true", help="random weights instead of a checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _load(options: argparse.Namespace) -> Sam:
@@ -65,79 +69,79 @@ def _load(options: argparse.Namespace) -> Sam:
     if options.checkpoint is not None:
         raise InputError("--random-weights and --checkpoint: give one of them")
     device = choose_device(options.device)
-    with device:  # where random numbers for a large model take no time
+    with device:  # on a GPU, random numbers for a large model take no time
         network = build_network(options.model)
     dtype = choose_dtype(options.precision, device)
     return sam_from_network(network, model_options(options), device=device, dtype=dtype)
 
 
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
-    """The mean seconds of a frame, by objects in 480p and by resolution with three objects, all parts together;
-    on a GPU also the share of the time in which it has nothing to do."""
+    """Mean seconds per frame, by number of objects at 480p and by resolution with three objects, in total and of each
+    stage; on a GPU also the share of the time in which it is idle."""
     sam = _load(options)
-    count, fewest = options.frames or _frames(sam), _uncounted(sam) + _watched(sam) + 1
-    if count < fewest:
-        raise InputError(f"--frames {count}: the first frames do not count; give {fewest} or more")
+    count, minimum = options.frames or _frames(sam), _warm_up(sam) + _tail(sam) + 1
+    if count < minimum:
+        raise InputError(f"--frames {count}: the first frames do not count; give {minimum} or more")
     scenes = {
         "objects": {
             str(objects): DemoScene(*SIZES["480p"], objects=objects, frames=count) for objects in options.objects
         },
         "resolutions": {
-            name: DemoScene(*SIZES[name], objects=_OBJECTS_WHERE_SIZES_VARY, frames=count)
-            for name in options.resolutions
+            name: DemoScene(*SIZES[name], objects=_OBJECTS_PER_SIZE, frames=count) for name in options.resolutions
         },
     }
-    figures: dict[str, Any] = {"frames": count, "objects": {}, "resolutions": {}}
+    results: dict[str, Any] = {"frames": count, "objects": {}, "resolutions": {}}
     bar = tqdm(total=sum(map(len, scenes.values())), desc="clips", leave=False, disable=options.quiet)
     with bar, tempfile.TemporaryDirectory() as name:
-        for kind, several in scenes.items():
-            for label, scene in several.items():
+        for kind, scenes_of_kind in scenes.items():
+            for label, scene in scenes_of_kind.items():
                 folder = Path(name) / kind / label
                 write_clip(folder, scene)
-                figures[kind][label] = _cost_of(sam, folder, count)
+                results[kind][label] = _cost_of(sam, folder, count)
                 bar.update()
     if options.plot is not None:
-        _plot(figures, options.plot)
-    return figures
+        _plot(results, options.plot)
+    return results
 
 
 def _cost_of(sam: Sam, folder: Path, count: int) -> dict[str, float]:
-    """Seconds a frame of a clip: of the whole, between results, and of each stage, without the first frames, but for
-    writing; and the share of the time in which a GPU is idle."""
+    """Seconds per frame of a clip: "whole", from result to result, and of each stage, without the first frames (except
+    "write", the mean over all frames); and "idle", the share of the time in which a GPU is idle."""
     with _open_run(sam, folder) as run:
-        for _ in itertools.islice(run, _uncounted(sam)):
+        for _ in itertools.islice(run, _warm_up(sam)):
             started, before = time.perf_counter(), asdict(run.seconds)
         counted = 0
-        for _ in itertools.islice(run, count - _uncounted(sam) - _watched(sam)):
+        for _ in itertools.islice(run, count - _warm_up(sam) - _tail(sam)):
             counted, ended, after = counted + 1, time.perf_counter(), asdict(run.seconds)
         costs = {"whole": (ended - started) / counted}
-        costs |= {name: (spent - before[name]) / counted for name, spent in after.items()}
-        if sam.device.type == "cuda":  # at the end, as profiling takes time
-            costs["idle"] = 1 - busy_share(itertools.islice(run, _WATCHED), ProfilerActivity.CUDA)
+        costs |= {name: (seconds - before[name]) / counted for name, seconds in after.items()}
+        if sam.device.type == "cuda":  # last, as profiling takes time
+            costs["idle"] = 1 - busy_share(itertools.islice(run, _PROFILED), ProfilerActivity.CUDA)
         for _ in run:
             pass  # until everything is written
     costs["write"] = run.seconds.write / count
     return costs
 
 
-def _uncounted(sam: Sam) -> int:
-    """How many frames do not count: the first, in which objects are learned, those that are encoded meanwhile, and on a
-    GPU those until the work is recorded."""
+def _warm_up(sam: Sam) -> int:
+    """Number of first frames that are not measured: the one in which objects are personalised, those encoded meanwhile,
+    and on a GPU those before the CUDA graphs are captured."""
     return 3 if sam.device.type == "cpu" else CAPTURE_AT_CALL * sam.batch + 8
 
 
-def _watched(sam: Sam) -> int:
-    """How many frames do not count as the device is watched, and as no more come after them to be encoded."""
-    return 0 if sam.device.type == "cpu" else _WATCHED + 2 * sam.batch + 4
+def _tail(sam: Sam) -> int:
+    """Number of last frames that are not measured on a GPU: those that are profiled, and those during which no more are
+    left to be encoded."""
+    return 0 if sam.device.type == "cpu" else _PROFILED + 2 * sam.batch + 4
 
 
 def _frames(sam: Sam) -> int:
-    """How many a clip has: enough that the few that are encoded ahead of the tracker do not matter."""
-    return 20 if sam.device.type == "cpu" else _uncounted(sam) + 100 + _watched(sam)
+    """Default length of a clip: enough that the few frames encoded ahead of the tracker do not matter."""
+    return 20 if sam.device.type == "cpu" else _warm_up(sam) + 100 + _tail(sam)
 
 
 def _open_run(sam: Sam, folder: Path) -> VideoRun:
-    """The run of `persam-track` on the clip of a folder, with masks and an overlaid video written there."""
+    """Run on the clip of a folder that writes masks and an overlay there, as `persam-track` does."""
     return open_run(
         folder / "clip.mp4",
         folder / "first_mask.png",
@@ -148,38 +152,38 @@ def _open_run(sam: Sam, folder: Path) -> VideoRun:
 
 
 def busy_share(work: Iterable[object], device: ProfilerActivity) -> float:
-    """The share of the time in which a kind of device is at work while ``work`` is iterated over, 0 to 1."""
+    """Share of the time, 0 to 1, in which a kind of device is busy while ``work`` is iterated over."""
     with profile(activities=[device]) as profiler:
         started = ended = time.perf_counter()
         for _ in work:
-            ended = time.perf_counter()  # not when all is written
-        spent = ended - started
+            ended = time.perf_counter()  # not at the end of the loop, when the outputs are written
+        seconds = ended - started
     spans = sorted(
         (each.time_range.start, each.time_range.end)
         for each in profiler.events()
         if each.device_type.name == device.name
     )
-    busy = until = 0.0  # microseconds; several may be at work at once
+    busy = until = 0.0  # microseconds; spans may overlap
     for start, end in spans:
         busy += max(0.0, end - max(start, until))
         until = max(until, end)
-    return busy / 1e6 / spent
+    return busy / 1e6 / seconds
 
 
-def show_cost(figures: dict[str, Any]) -> None:
-    """The figures for a person."""
-    for kind, what in (("objects", "objects, 480p"), ("resolutions", f"{_OBJECTS_WHERE_SIZES_VARY} objects")):
-        columns = ["a frame", *_STAGES, "frames/s"]
-        if any("idle" in each for each in figures[kind].values()):
+def show_cost(results: dict[str, Any]) -> None:
+    """Print the results."""
+    for kind, title in (("objects", "objects, 480p"), ("resolutions", f"{_OBJECTS_PER_SIZE} objects")):
+        columns = ["per frame", *_STAGES, "frames/s"]
+        if any("idle" in each for each in results[kind].values()):
             columns.append("GPU idle")
-        print(f"{what:<14} " + " ".join(f"{name:>10}" for name in columns))
-        for label, each in figures[kind].items():
+        print(f"{title:<14} " + " ".join(f"{name:>10}" for name in columns))
+        for label, each in results[kind].items():
             parts = " ".join(f"{1000 * each[name]:>7.1f} ms" for name in ("whole", *_STAGES))
             idle = f" {each['idle']:>10.0%}" if "idle" in each else ""
             print(f"{label:<14} {parts} {1 / each['whole']:>10.2f}{idle}")
 
 
-def _plot(figures: dict[str, Any], path: Path) -> None:
+def _plot(results: dict[str, Any], path: Path) -> None:
     try:
         import matplotlib
     except ImportError:
@@ -188,12 +192,12 @@ def _plot(figures: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    counts = [int(label) for label in figures["objects"]]
-    left.plot(counts, [1000 * row["whole"] for row in figures["objects"].values()], "o-", color="#3182bd", markersize=4)
-    left.set(xlabel="objects", ylabel="milliseconds a frame", title="480p", ylim=(0, None), xlim=(0, None))
-    sizes = figures["resolutions"]
+    counts = [int(label) for label in results["objects"]]
+    left.plot(counts, [1000 * row["whole"] for row in results["objects"].values()], "o-", color="#3182bd", markersize=4)
+    left.set(xlabel="objects", ylabel="milliseconds per frame", title="480p", ylim=(0, None), xlim=(0, None))
+    sizes = results["resolutions"]
     right.bar(list(sizes), [1000 * row["whole"] for row in sizes.values()], color="#9ecae1")
-    right.set(xlabel="frame size", title=f"{_OBJECTS_WHERE_SIZES_VARY} objects")
+    right.set(xlabel="frame size", title=f"{_OBJECTS_PER_SIZE} objects")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
@@ -201,7 +205,7 @@ def _plot(figures: dict[str, Any], path: Path) -> None:
 
 
 def add_memory_options(parser: argparse.ArgumentParser) -> None:
-    """What `measure_memory` looks at, but ``--json``."""
+    """Add the options of `measure_memory`, except ``--json``."""
     default = [100, 1000, 10000]
     parser.add_argument(
         "--frames", metavar="N", type=positive, nargs="+", default=default, help="default: 100 to 10000"
@@ -211,7 +215,8 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """The resident memory of this process after so many frames of one 480p clip, masks and overlay being written."""
+    """Resident memory of this process, bytes, after some numbers of frames of one 480p clip, with masks and overlay
+    written."""
     sam = _load(options)
     process = psutil.Process()
     last = max(options.frames)
@@ -227,9 +232,9 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _write_long_clip(folder: Path, scene: DemoScene, frames: int) -> None:
-    """The scene over and over: it ends as it begins."""
+    """Write a clip that repeats a scene, which ends as it begins."""
     write_palette_png(folder / "first_mask.png", scene.label_map(0))
-    pictures = [scene.render(index)[0] for index in range(len(scene))]
+    images = [scene.render(index)[0] for index in range(len(scene))]
     with VideoWriter(
         folder / "clip.mp4",
         width=scene.width,
@@ -238,12 +243,12 @@ def _write_long_clip(folder: Path, scene: DemoScene, frames: int) -> None:
         frame_rate=_FRAME_RATE,
     ) as writer:
         for index in range(frames):
-            writer.write(pictures[index % len(pictures)], index)
+            writer.write(images[index % len(images)], index)
 
 
-def show_memory(figures: dict[str, Any]) -> None:
-    """The figures for a person."""
-    resident = figures["resident bytes after frames"]
+def show_memory(results: dict[str, Any]) -> None:
+    """Print the results."""
+    resident = results["resident bytes after frames"]
     for count, size in resident.items():
         print(f"after {count:>6} frames {size / 1e6:>8.1f} MB")
     sizes = list(resident.values())

@@ -19,7 +19,7 @@ from demo_scene import DemoScene
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.cli.common import positive
 from persam_video.options import DEFAULT_MODEL, MODELS, ModelOptions

@@ -1,4 +1,4 @@
-"""`persam-track` as a whole program against `plain_tracker.py`, on demo clips: seconds, and their ratio."""
+"""Wall time of `persam-track` and of `plain_tracker.py` on demo clips, and their ratio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from demo_scene import DemoScene
 from make_demo_clip import write_clip
 from plain_tracker import FIT_STEPS
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
 from persam_video.errors import PersamError
@@ -29,19 +29,23 @@ _PLAIN = Path(__file__).with_name("plain_tracker.py")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `measure` looks at, but ``--json``."""
+    """Add the options of `measure`, except ``--json``."""
     parser.add_argument("--objects", metavar="N", type=positive, nargs="+", default=[1, 5], help="default: 1 5")
-    parser.add_argument("--frames", metavar="N", type=positive, default=60, help="of each clip of 854×480; default: 60")
+    parser.add_argument(
+        "--frames", metavar="N", type=positive, default=60, help="length of each clip, 854×480; default: 60"
+    )
     parser.add_argument("--repeat", metavar="N", type=positive, default=5, help="rounds; default: 5")
-    parser.add_argument("--fit-steps", metavar="N", type=positive, default=FIT_STEPS, help=f"default: {FIT_STEPS}")
+    parser.add_argument(
+        "--fit-steps", metavar="N", type=positive, default=FIT_STEPS, help=f"of the plain program; default: {FIT_STEPS}"
+    )
     add_model_options(parser)
     add_batch_option(parser)
-    parser.add_argument("--quiet", action="store_true", help="no bars")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Each round runs both programs one after the other, for each number of objects."""
-    figures: dict[str, Any] = {"frames": options.frames, "rounds": options.repeat, "fit_steps": options.fit_steps}
+    """Seconds and ratios for each number of objects. Each round runs both programs one after the other."""
+    results: dict[str, Any] = {"frames": options.frames, "rounds": options.repeat, "fit_steps": options.fit_steps}
     rounds = tqdm(total=options.repeat * len(options.objects), desc="rounds", leave=False, disable=options.quiet)
     with tempfile.TemporaryDirectory() as name, rounds:
         for count in options.objects:
@@ -49,44 +53,44 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             write_clip(folder, DemoScene(objects=count, frames=options.frames))
             seconds: dict[str, list[float]] = {"plain": [], "persam-track": [], "plain fit": [], "fit": []}
             for _ in range(options.repeat):
-                parts, whole = _run([sys.executable, str(_PLAIN), *_plain_options(options)], folder)
+                output, whole = _run([sys.executable, str(_PLAIN), *_plain_options(options)], folder)
                 seconds["plain"].append(whole)
-                seconds["plain fit"].append(json.loads(parts)["fit"])
+                seconds["plain fit"].append(json.loads(output)["fit"])
                 program = [sys.executable, "-m", "persam_video.cli.track", "--quiet"]
-                seconds["persam-track"].append(_run([*program, *_our_options(options)], folder)[1])
+                seconds["persam-track"].append(_run([*program, *_track_options(options)], folder)[1])
                 seconds["fit"].append(_fit(options, count))
                 rounds.update()
-            figures[pluralize(count, "object")] = {
+            results[pluralize(count, "object")] = {
                 "seconds": seconds,
                 "ratio": _ratio(seconds["plain"], seconds["persam-track"]),
                 "ratio of fitting": _ratio(seconds["plain fit"], seconds["fit"]),
             }
     if len(options.objects) > 1:
-        fewest, most = (
-            figures[pluralize(count, "object")]["seconds"] for count in (options.objects[0], options.objects[-1])
+        few, many = (
+            results[pluralize(count, "object")]["seconds"] for count in (options.objects[0], options.objects[-1])
         )
         further = [
             (more - less) / (options.objects[-1] - options.objects[0]) / less
-            for less, more in zip(fewest["persam-track"], most["persam-track"], strict=True)
+            for less, more in zip(few["persam-track"], many["persam-track"], strict=True)
         ]
-        figures["share of a further object"] = statistics.median(further)
-    return figures
+        results["share of a further object"] = statistics.median(further)
+    return results
 
 
-def show(figures: dict[str, Any]) -> None:
-    """The figures for a person."""
-    print(f"{figures['frames']} frames of 854×480; {pluralize(figures['rounds'], 'round')}, medians")
-    print(f"the plain program fits the scale weights in {figures['fit_steps']} steps")
+def show(results: dict[str, Any]) -> None:
+    """Print the results."""
+    print(f"{results['frames']} frames of 854×480; {pluralize(results['rounds'], 'round')}, medians")
+    print(f"the plain program fits the scale weights in {results['fit_steps']} steps")
     print(f"{'':<12} {'plain':>10} {'persam-track':>14} {'ratio':>8} {'plain fit':>11} {'fit':>8} {'ratio':>8}")
-    for name, each in figures.items():
+    for name, each in results.items():
         if isinstance(each, dict) and "seconds" in each:
-            middle = {key: statistics.median(values) for key, values in each["seconds"].items()}
+            median = {key: statistics.median(values) for key, values in each["seconds"].items()}
             print(
-                f"{name:<12} {middle['plain']:>8.1f} s {middle['persam-track']:>12.1f} s {each['ratio']:>8.1f} "
-                f"{middle['plain fit']:>9.1f} s {middle['fit']:>6.2f} s {each['ratio of fitting']:>8.0f}"
+                f"{name:<12} {median['plain']:>8.1f} s {median['persam-track']:>12.1f} s {each['ratio']:>8.1f} "
+                f"{median['plain fit']:>9.1f} s {median['fit']:>6.2f} s {each['ratio of fitting']:>8.0f}"
             )
-    if "share of a further object" in figures:
-        print(f"each further object: {100 * figures['share of a further object']:.1f} % of the program's time with one")
+    if "share of a further object" in results:
+        print(f"each further object: {100 * results['share of a further object']:.1f} % of the program's time with one")
 
 
 def _plain_options(options: argparse.Namespace) -> list[str]:
@@ -94,28 +98,29 @@ def _plain_options(options: argparse.Namespace) -> list[str]:
     return ["--model", options.model, "--fit-steps", str(options.fit_steps), *checkpoint]
 
 
-def _our_options(options: argparse.Namespace) -> list[str]:
+def _track_options(options: argparse.Namespace) -> list[str]:
     names = ("method", "model", "checkpoint", "device", "precision", "size", "batch")
-    given = [(name, getattr(options, name)) for name in names]
+    values = [(name, getattr(options, name)) for name in names]
     flags = [f"--{name.replace('_', '-')}" for name in ("exact_padding", "compile") if getattr(options, name)]
     flags += [] if options.graphs else ["--no-graphs"]
-    return [*(word for name, value in given if value is not None for word in (f"--{name}", str(value))), *flags]
+    return [*(part for name, value in values if value is not None for part in (f"--{name}", str(value))), *flags]
 
 
 def _run(command: list[str], folder: Path) -> tuple[str, float]:
+    """Standard output and seconds of a program that tracks the clip of a folder."""
     clip, first_mask = str(folder / "clip.mp4"), str(folder / "first_mask.png")
     with tempfile.TemporaryDirectory(dir=folder) as masks:
-        whole = [*command, clip, "--first-mask", first_mask, "--masks", masks]
+        command = [*command, clip, "--first-mask", first_mask, "--masks", masks]
         started = time.perf_counter()
-        done = subprocess.run(whole, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         seconds = time.perf_counter() - started
     if done.returncode:
-        raise PersamError(f"{' '.join(whole)}: failed with exit code {done.returncode}")
+        raise PersamError(f"{' '.join(command)}: failed with exit code {done.returncode}")
     return done.stdout, seconds
 
 
 def _fit(options: argparse.Namespace, count: int) -> float:
-    """The seconds that `persam-f` takes to personalise all objects, the first frame's encoding apart."""
+    """Seconds that `persam-f` takes to personalise all objects, without encoding the first frame."""
     sam = load_model(options)
     image, label_map = DemoScene(objects=count, frames=options.frames).render(0)
     frame, features = Frame(index=0, image=image, name="00000"), sam.encode(image)
@@ -126,4 +131,5 @@ def _fit(options: argparse.Namespace, count: int) -> float:
 
 
 def _ratio(slow: list[float], fast: list[float]) -> float:
+    """Median of the ratios of all rounds."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))

@@ -1,4 +1,4 @@
-"""The demo scene's background: a landscape in sheets that scroll, the nearer the faster."""
+"""Background of the demo scene: a landscape of layers that scroll, nearer ones faster (parallax)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from demo_painter import AnyFloats, ByteArray, FloatArray, fractal_noise, hsv, m
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One sheet of the landscape: ``rgb`` (already multiplied with ``alpha``) from row ``top`` on.
+    """One layer of the landscape, which repeats horizontally.
 
-    Both are uint8 h×w×3, w = picture + one tile, so that a shift by part of a pixel never reads past the end.
+    Args:
+        rgb: uint8, h×w×3, premultiplied by alpha; w is the image's width, one tile and a pixel, so that a shift by a
+            fraction of a pixel never reads past the end.
+        alpha: uint8, h×w×3; None: opaque.
+        top: first row in the image.
+        tile: period, pixels.
+        speed: pixels per frame.
     """
 
     rgb: ByteArray
@@ -22,34 +28,33 @@ class Layer:
     top: int
     tile: int
     speed: float
-    """Pixels per frame."""
 
-    def lay(self, image: ByteArray, index: int) -> None:
-        """Paint the sheet over ``image`` as it is in frame ``index``."""
+    def draw(self, image: ByteArray, index: int) -> None:
+        """Draw the layer over an image, shifted as in frame ``index``."""
         width = image.shape[1]
         shift = (index * self.speed) % self.tile
-        start, part = int(shift), shift % 1
+        start, fraction = int(shift), shift % 1
 
-        def shifted(sheet: ByteArray) -> ByteArray:
-            left, right = sheet[:, start : start + width], sheet[:, start + 1 : start + 1 + width]
-            return np.asarray(cv2.addWeighted(left, 1 - part, right, part, 0), np.uint8)
+        def shifted(channels: ByteArray) -> ByteArray:
+            left, right = channels[:, start : start + width], channels[:, start + 1 : start + 1 + width]
+            return np.asarray(cv2.addWeighted(left, 1 - fraction, right, fraction, 0), np.uint8)
 
         target = image[self.top : self.top + len(self.rgb)]
         target[:] = shifted(self.rgb) if self.alpha is None else over(target, shifted(self.rgb), shifted(self.alpha))
 
 
 def over(below: ByteArray, rgb: ByteArray, alpha: ByteArray) -> ByteArray:
-    """A picture already multiplied with its alpha laid over another; all uint8 H×W×3."""
+    """Image premultiplied by its alpha, composited over another; all uint8, H×W×3."""
     return np.asarray(cv2.add(rgb, cv2.multiply(below, cv2.bitwise_not(alpha), scale=1 / 255)), np.uint8)
 
 
 class Landscape:
-    """Sky, mountains, hills and a meadow; the nearer the faster they pass.
+    """Sky, mountains, hills and a meadow, which scroll at different speeds.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        seed: another one gives another landscape.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
+        seed: of the random landscape.
     """
 
     def __init__(self, width: int, height: int, seed: int) -> None:
@@ -59,14 +64,14 @@ class Landscape:
         self.layers = [self._sky(), *self._mountains(), self._meadow()]
 
     def render(self, index: int) -> ByteArray:
-        """RGB, uint8, H×W×3."""
+        """Frame ``index``, RGB, uint8, H×W×3."""
         image = np.empty((self.height, self.width, 3), np.uint8)
         for layer in self.layers:
-            layer.lay(image, index)
+            layer.draw(image, index)
         return image
 
     def _layer(self, colour: AnyFloats, ridge: FloatArray | None, top: int, speed: float) -> Layer:
-        """A sheet of that colour, opaque below the ``ridge`` (row of each column)."""
+        """Layer of one colour or texture, opaque below the ``ridge`` (row of each column)."""
         colour = np.clip(colour, 0, 1)
         alpha = None
         if ridge is not None:
@@ -80,13 +85,13 @@ class Landscape:
         return Layer(rgb, alpha, top, self.tile, speed * self.width)
 
     def _noise(self, rows: int, coarse: float, fine: float, stretch: float = 1.0) -> FloatArray:
-        """Noise as wide as a tile; wavelengths as shares of the picture's height."""
-        # finer than the video can keep, noise would only cost bits
+        """Noise as wide as a tile; wavelengths are relative to the frame's height."""
+        # Finer noise would be lost in compression and only cost bits.
         finest = max(fine * self.height, 2.0)
         return fractal_noise(self.rng, rows, self.tile, coarse=coarse * self.height, fine=finest, stretch=stretch)
 
     def _ridge(self, level: float, swing: float, waves: int) -> FloatArray:
-        """Row of a horizon for each column of a tile; ``level`` and ``swing`` as shares of the height."""
+        """Row of a horizon in each column of a tile; ``level`` and ``swing`` are relative to the frame's height."""
         phase = np.arange(self.tile, dtype=np.float32) * np.float32(2 * np.pi / self.tile)
         result = np.zeros(self.tile, np.float32)
         for octave in range(5):
@@ -114,7 +119,7 @@ class Landscape:
         for number, (level, swing, waves, dark, bright, speed) in enumerate(plans):
             ridge = self._ridge(level, swing, waves)
             top = max(int(ridge.min()) - 1, 0)
-            rows = min(int(0.36 * self.height), self.height - top)  # further down the next sheet covers it
+            rows = min(int(0.36 * self.height), self.height - top)  # the next layer covers the rest
             below = (np.arange(rows, dtype=np.float32)[:, None] + top - ridge) / self.height
             texture = self._noise(rows, 0.10, 0.012 + 0.004 * (2 - number), 1.5)
             tone = 0.5 + 0.20 * texture + 1.2 * np.clip(below, 0, 0.25)
@@ -132,13 +137,13 @@ class Landscape:
         colour = mix(hsv(0.24, 0.55, 0.66), hsv(0.28, 0.66, 0.42), np.clip(depth, 0, 1))
         colour = mix(colour, hsv(0.17, 0.50, 0.74), 0.35 * smooth_step(patches, -0.2, 1.8))
         colour = colour * (1 + 0.13 * blades * (0.5 + 0.5 * np.clip(depth, 0, 1)))[..., None]
-        picture = np.ascontiguousarray(np.clip(colour, 0, 1) * 255).astype(np.uint8)
+        image = np.ascontiguousarray(np.clip(colour, 0, 1) * 255).astype(np.uint8)
         for x, share in zip(self.rng.uniform(0, self.tile, 90), self.rng.uniform(0.08, 1, 90), strict=True):
-            self._pebble_or_flower(picture, x, share * rows, (0.35 + share) * 0.010 * self.height)
-        return self._layer(picture.astype(np.float32) / 255, ridge, top, 0.0045)
+            self._pebble_or_flower(image, x, share * rows, (0.35 + share) * 0.010 * self.height)
+        return self._layer(image.astype(np.float32) / 255, ridge, top, 0.0045)
 
-    def _pebble_or_flower(self, picture: ByteArray, x: float, y: float, radius: float) -> None:
-        """A small thing in the grass, drawn twice where it crosses the seam of the tile."""
+    def _pebble_or_flower(self, image: ByteArray, x: float, y: float, radius: float) -> None:
+        """Draw a pebble or a flower in the grass, on both sides where it crosses the seam of the tile."""
         flower = self.rng.random() < 0.6
         tint = hsv(self.rng.choice([0.0, 0.13, 0.83, 0.93]), 0.25 + 0.4 * self.rng.random(), 0.97)
         grey = self.rng.uniform(0.50, 0.78)
@@ -148,7 +153,7 @@ class Landscape:
                 centre = round((cx + seam) * 16), round(cy * 16)
                 axes = round(rx * 16), round(ry * 16)
                 rgb = [255 * channel for channel in colour]
-                cv2.ellipse(picture, centre, axes, 0, 0, 360, rgb, -1, cv2.LINE_AA, 4)
+                cv2.ellipse(image, centre, axes, 0, 0, 360, rgb, -1, cv2.LINE_AA, 4)
 
         blob(x + 0.2 * radius, y + 0.5 * radius, radius * 1.3, radius * 0.7, (0.20, 0.30, 0.14))
         if flower:

@@ -1,7 +1,8 @@
-"""Paints shaded things from curves and noise, for the toys and the landscape of the demo scene.
+"""Procedural shading from curves and noise, for the toys and the landscape of the demo scene.
 
-Coordinates of a `Painter`: x to the right, y down, the thing inside the unit circle around (0, 0). A *distance* is an
-S×S float32 array: distance to a part's edge, negative inside, in the same units. Colours are RGB, 0 to 1.
+Coordinates of a `Painter`: x to the right, y down, the toy inside the unit circle around (0, 0). A *distance* is a
+signed distance field, float32, S×S: distance to the edge of a part, negative inside, in the same units. Colours are
+RGB, 0 to 1.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Colour = AnyFloats | tuple[float, float, float]
 Points = Sequence[tuple[float, float]]
 
 EXTENT = 1.12
-"""Half the side of a sprite in toy units: a little room around the unit circle."""
+"""Half the side of a sprite in toy units: a margin around the unit circle."""
 
 WHITE = (0.97, 0.96, 0.92)
 BLACK = (0.09, 0.08, 0.10)
@@ -35,12 +36,12 @@ def fractal_noise(
     """Noise with a 1/f spectrum that tiles in both directions.
 
     Args:
-        rng: where the randomness comes from.
+        rng: source of randomness.
         height: rows of the result.
         width: columns of the result.
         coarse: wavelength of the largest structure, pixels.
         fine: wavelength of the smallest structure, pixels.
-        stretch: how much taller than wide the structures are.
+        stretch: ratio of height to width of the structures.
 
     Returns:
         float32, height×width, mean 0, standard deviation 1.
@@ -55,24 +56,24 @@ def fractal_noise(
 
 
 def smooth_step(value: AnyFloats, low: float, high: float) -> FloatArray:
-    """0 up to ``low``, 1 from ``high`` on, smooth between them."""
+    """Smooth step from 0 at ``low`` to 1 at ``high``, float32."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def mix(first: Colour, second: Colour, amount: AnyFloats | float) -> FloatArray:
-    """``first`` where ``amount`` is 0, ``second`` where it is 1; H×W×3 if any of the three is an array."""
+    """Blend of two colours, ``second`` where ``amount`` is 1: float32, 3, or H×W×3 if an argument is an array."""
     weight = np.asarray(amount, np.float32)[..., None]
     return np.asarray(first, np.float32) * (1 - weight) + np.asarray(second, np.float32) * weight
 
 
 def hsv(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
-    """RGB of a colour whose hue is in turns (any number)."""
+    """RGB of a colour; the hue is in turns, any number."""
     return colorsys.hsv_to_rgb(hue % 1, saturation, value)
 
 
 def closed_curve(points: Points | npt.NDArray[np.float64], steps: int = 16) -> npt.NDArray[np.float64]:
-    """Closed Catmull-Rom curve through the points, M×2."""
+    """Closed Catmull-Rom curve through points, float64, M×2."""
     p1 = np.asarray(points, float)
     p0, p2, p3 = (np.roll(p1, shift, axis=0)[:, None] for shift in (1, -1, -2))
     p1 = p1[:, None]
@@ -82,12 +83,12 @@ def closed_curve(points: Points | npt.NDArray[np.float64], steps: int = 16) -> n
 
 
 class Painter:
-    """A square canvas on which shaded parts are laid one over another.
+    """Square canvas on which shaded parts are drawn one over another.
 
     Args:
         side: pixels along each side.
-        hue: turns added to the toy's own hue, so that two toys of a kind differ.
-        rng: where its textures come from.
+        hue: turns added to all hues, so that two toys of a kind differ.
+        rng: source of randomness of the textures.
     """
 
     def __init__(self, side: int, hue: float, rng: np.random.Generator) -> None:
@@ -99,11 +100,11 @@ class Painter:
         self.alpha = np.zeros((side, side), np.float32)
 
     def tone(self, hue: float, saturation: float, value: float) -> tuple[float, float, float]:
-        """A colour of the toy, turned by the toy's own hue."""
+        """RGB of a colour of the toy, with the toy's hue added."""
         return hsv(hue + self.hue, saturation, value)
 
     def noise(self, coarse: float, fine: float, stretch: float = 1.0) -> FloatArray:
-        """Texture with structures from ``fine`` to ``coarse`` toy units."""
+        """Fractal noise with structures from ``fine`` to ``coarse`` toy units, float32, S×S."""
         side = len(self.x)
         smallest = max(fine / self.pixel, 1.5)
         return fractal_noise(self.rng, side, side, coarse=coarse / self.pixel, fine=smallest, stretch=stretch)
@@ -111,21 +112,21 @@ class Painter:
     def ellipse(self, cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> FloatArray:
         """Distance to an ellipse (first order, exact for a circle)."""
         turn = np.deg2rad(degrees)
-        dx, dy = self.x - cx + 1e-4, self.y - cy + 1e-4  # the formula has a hole at the very centre
+        dx, dy = self.x - cx + 1e-4, self.y - cy + 1e-4  # the formula is undefined at the centre
         u = (dx * np.cos(turn) + dy * np.sin(turn)) / rx
         v = (dy * np.cos(turn) - dx * np.sin(turn)) / ry
         length = np.hypot(u, v)
         return np.asarray(length * (length - 1) / np.hypot(u / rx, v / ry), np.float32)
 
     def rod(self, ax: float, ay: float, bx: float, by: float, radius: float, end_radius: float = 0.0) -> FloatArray:
-        """Distance to a rounded rod from a to b; ``end_radius`` makes it taper."""
+        """Distance to a capsule from a to b, which tapers to ``end_radius``."""
         ux, uy = bx - ax, by - ay
         t = np.clip(((self.x - ax) * ux + (self.y - ay) * uy) / (ux * ux + uy * uy), 0, 1)
         thickness = radius + t * ((end_radius or radius) - radius)
         return np.asarray(np.hypot(self.x - ax - t * ux, self.y - ay - t * uy) - thickness, np.float32)
 
     def shape(self, points: Points | npt.NDArray[np.float64], *, smooth: bool = True) -> FloatArray:
-        """Distance to a closed curve through the points, or to a polygon."""
+        """Distance to a closed curve through points, or to their polygon."""
         outline = closed_curve(points) if smooth else np.asarray(points)
         coverage = np.zeros(self.alpha.shape, np.uint8)
         corners = np.rint(((outline + EXTENT) / self.pixel - 0.5) * 16).astype(np.int32)
@@ -135,7 +136,7 @@ class Painter:
         distance -= np.sign(distance) * np.float32(0.5)
         edge = (coverage > 0) & (coverage < 255)
         distance[edge] = 0.5 - coverage[edge] / np.float32(255)
-        # the distance transform is exact to some per cent only; unsmoothed that shows in the shading
+        # The distance transform is an approximation, whose errors would be visible in the shading.
         return np.asarray(cv2.GaussianBlur(distance, (0, 0), 0.008 / self.pixel) * self.pixel, np.float32)
 
     def part(
@@ -148,24 +149,24 @@ class Painter:
         rim: float = 0.45,
         relief: FloatArray | None = None,
     ) -> None:
-        """Lay a part over what is there.
+        """Draw a shaded part over the canvas.
 
         Args:
             distance: to its edge.
             colour: of the whole part, or S×S×3.
-            bulge: how far from the edge its surface still curves.
+            bulge: distance from the edge up to which the surface is curved.
             gloss: strength of the highlight.
-            rim: how dark the outline is.
-            relief: heights that roughen the surface, toy units.
+            rim: darkness of the outline, 0 to 1.
+            relief: height map that roughens the surface, toy units.
         """
-        near = distance < 0.25  # beyond that its shadow is too faint to be seen
+        near = distance < 0.25  # beyond that its shadow is invisible
         window = tuple(slice(int(hit.min()), int(hit.max()) + 1) for hit in np.nonzero(near))
         distance, tint = distance[window], np.asarray(colour, np.float32)
         tint = tint[window] if tint.ndim == 3 else tint
-        lean = np.clip(1 + distance / bulge, 0, 1)
-        # smoothed, because a distance has a crease wherever two edges are equally near
+        steepness = np.clip(1 + distance / bulge, 0, 1)
+        # Smoothed, as a distance has a crease wherever two edges are equally near.
         soft = cv2.GaussianBlur(distance, (0, 0), max(0.2 * bulge / self.pixel, 0.8))
-        slope_y, slope_x = (lean * np.clip(slope, -1, 1) for slope in np.gradient(soft, self.pixel))
+        slope_y, slope_x = (steepness * np.clip(slope, -1, 1) for slope in np.gradient(soft, self.pixel))
         height = np.sqrt(np.clip(1 - slope_x**2 - slope_y**2, 1e-3, 1))
         normal = np.stack([slope_x, slope_y, height], axis=-1)
         if relief is not None:
@@ -178,22 +179,22 @@ class Painter:
         shaded = tint * brightness[..., None]
         shaded += gloss * np.clip(normal @ HALFWAY, 0, None)[..., None] ** 28
         cover = np.clip(0.5 - distance / self.pixel, 0, 1)[..., None]
-        shade = 1 - 0.38 * np.exp(-np.clip(distance, 0, None) / 0.05)  # the part's soft shadow on those below
+        shade = 1 - 0.38 * np.exp(-np.clip(distance, 0, None) / 0.05)  # its soft shadow on the parts below
         self.rgb[window] = self.rgb[window] * shade[..., None] * (1 - cover) + np.clip(shaded, 0, 1) * cover
         self.alpha[window] = np.maximum(self.alpha[window], cover[..., 0])
 
     def eye(self, cx: float, cy: float, radius: float) -> None:
-        """A glossy black eye with a white glint."""
+        """Draw a glossy black eye with a white highlight."""
         self.part(self.ellipse(cx, cy, radius, radius), BLACK, bulge=radius, gloss=0.3)
         self.part(self.ellipse(cx - radius / 3, cy - radius / 3, radius / 3.5, radius / 3.5), WHITE, rim=0, gloss=0)
 
     def dots(self, count: int, spacing: float, radius: float) -> FloatArray:
-        """Distance to up to ``count`` circles strewn over the canvas, at least ``spacing`` apart."""
-        found: list[npt.NDArray[np.float64]] = []
+        """Distance to up to ``count`` circles at random positions, at least ``spacing`` apart."""
+        centres: list[npt.NDArray[np.float64]] = []
         result = np.full(self.x.shape, 9, np.float32)
         for point in self.rng.uniform(-0.95, 0.95, (count * 8, 2)):
-            if len(found) < count and all(np.hypot(*(point - other)) > spacing for other in found):
-                found.append(point)
+            if len(centres) < count and all(np.hypot(*(point - other)) > spacing for other in centres):
+                centres.append(point)
                 size = radius * self.rng.uniform(0.7, 1.2)
                 np.minimum(result, self.ellipse(point[0], point[1], size, size), out=result)
         return result

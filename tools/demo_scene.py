@@ -1,14 +1,14 @@
-"""The demo scene: toys that move over a scrolling landscape, and the exact mask of each in every frame.
+"""The demo scene: toys that move over a scrolling landscape, with the exact mask of each in every frame.
 
-Every frame is a pure function of its index, so frames can be asked for in any order and a clip of any length
-needs no memory. Three neighbours form a group whose members have a role each:
+Every frame is a pure function of its index, so that frames can be rendered in any order and a clip of any length needs
+no memory. Groups of three neighbours have one member of each role:
 
-* the *passer* goes behind the occluder, all of it, and later a second time by half;
-* the *occluder* stays near its place, grows and shrinks;
-* the *leaver* leaves the picture by one side and comes back by another.
+* the *passer* moves behind the occluder, first fully hidden, later partially;
+* the *occluder* stays near its home position, grows and shrinks;
+* the *leaver* leaves the frame on one side and returns on another.
 
-The first group does all of that once in ``CYCLE_FRAMES`` frames, the others a little slower each, so that the whole
-does not repeat itself. At the start of a cycle a toy is at its home.
+The cycle of the first group has ``CYCLE_FRAMES`` frames, those of the others are longer, each by a different factor, so
+that the scene as a whole is not periodic. At the start of a cycle a toy is at its home position.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from demo_painter import EXTENT, ByteArray
 from demo_sprites import KINDS, Sprite, make_sprite
 
 CYCLE_FRAMES = 72
-"""Frames in which the first group leaves, hides and returns."""
+"""Cycle of the first group, in frames."""
 
 MAX_OBJECTS = 254
 MIN_SIDE, MAX_SIDE = 64, 4096
 
-_EXIT = 0.56  # of a cycle: the leaver is out of the picture from here ...
+_EXIT = 0.56  # of a cycle: the leaver is out of the frame from here ...
 _ENTER = 0.64  # ... to here
-_GROWTH = 1.38  # the largest size of a toy, as a multiple of its size at home
+_GROWTH = 1.38  # largest size of a toy, relative to its size at home
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a toy is: centre and radius in pixels, turned clockwise by ``degrees``."""
+    """Pose of a toy: centre and radius in pixels, and clockwise rotation in degrees."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ class Pose:
 
 
 def _smooth_path(u: float, keys: Sequence[tuple[float, ...]]) -> list[float]:
-    """Values at ``u`` on a cubic curve through keys ``(u, value, ...)``; it starts and ends at rest."""
+    """Values at ``u`` of a cubic spline through keys ``(u, value, ...)``; its slope is 0 at both ends."""
     last = len(keys) - 1
     i = next((number for number in range(last) if u < keys[number + 1][0]), last - 1)
     span = keys[i + 1][0] - keys[i][0]
@@ -67,27 +67,29 @@ def _smooth_path(u: float, keys: Sequence[tuple[float, ...]]) -> list[float]:
 
 
 def _grid(width: int, height: int, count: int) -> tuple[npt.NDArray[np.float64], float, float]:
-    """Homes for ``count`` toys, N×2, neighbours side by side; half a cell's width and height. All in pixels."""
-    cells = max(count, 3)  # two toys at half the width from each other would have to hurry
+    """Home positions of ``count`` toys, N×2, in pixels, neighbours side by side; half the width and height of a cell."""
+    cells = max(count, 3)  # two toys half the width apart would have to move too fast
     columns = max(range(1, cells + 1), key=lambda n: min(width / n, height / math.ceil(cells / n)))
     rows = math.ceil(cells / columns)
     homes = np.empty((count, 2))
     for number in range(count):
         row, column = divmod(number, columns)
         in_row = min(columns, cells - row * columns)
-        column = column if row % 2 == 0 else in_row - 1 - column  # there and back, so that neighbours stay so
+        column = (
+            column if row % 2 == 0 else in_row - 1 - column
+        )  # alternating direction, so that successive toys are neighbours
         homes[number] = width / 2 + (column + 0.5 - in_row / 2) * width / columns, (row + 0.5) * height / rows
     return homes, width / columns / 2, height / rows / 2
 
 
 class Choreography:
-    """The motion of all toys.
+    """Motion of all toys.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        objects: how many toys.
-        seed: another one gives other paths.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
+        objects: number of toys.
+        seed: of the random paths.
     """
 
     def __init__(self, width: int, height: int, objects: int, seed: int) -> None:
@@ -100,12 +102,12 @@ class Choreography:
         self._swing = rng.uniform(14, 32, objects) * rng.choice([-1, 1], objects)  # degrees
 
     def role(self, number: int) -> str:
-        """``passer``, ``occluder`` or ``leaver``."""
+        """Role of a toy: ``passer``, ``occluder`` or ``leaver``."""
         alone = number == self.objects - 1 and number % 3 == 0
         return "leaver" if alone else ("passer", "occluder", "leaver")[number % 3]
 
     def pose(self, number: int, index: int) -> Pose:
-        """Where toy ``number`` (from 0) is in frame ``index``."""
+        """Pose of toy ``number`` (from 0) in frame ``index``."""
         u, cycle = self._phase(number, index)
         role = self.role(number)
         if role == "passer":
@@ -115,11 +117,13 @@ class Choreography:
         else:
             x, y, size = self._leave(number, u, cycle)
         sway = [math.sin(2 * math.pi * index / period) for period in self._wobble[number]]
-        free = 0.06 * self.radius
-        return Pose(x + free * sway[0], y + free * sway[1], self.radius * size, float(self._swing[number]) * sway[2])
+        amplitude = 0.06 * self.radius
+        return Pose(
+            x + amplitude * sway[0], y + amplitude * sway[1], self.radius * size, float(self._swing[number]) * sway[2]
+        )
 
     def _phase(self, number: int, index: int) -> tuple[float, int]:
-        """How far the toy's cycle has gone, 0 to 1, and which cycle it is."""
+        """Phase of the toy's cycle, 0 to 1, and index of the cycle."""
         cycles = index / (CYCLE_FRAMES * (1 + 0.15 * (number // 3)))
         return cycles % 1, int(cycles)
 
@@ -142,7 +146,7 @@ class Choreography:
         front = self.pose(number + 1, index)
         away = self.homes[number] - self.homes[number + 1]
         aside = np.array([-away[1], away[0]]) / np.hypot(*away) * self.radius * 0.8
-        places = [
+        keys = [
             (0.0, 1.0, 0.0, 1.0),
             (0.10, 1.0, 0.2, 1.05),
             (0.33, 0.14, 0.0, 0.78),
@@ -152,9 +156,10 @@ class Choreography:
             (0.78, 0.30, -1.0, 0.85),
             (1.0, 1.0, 0.0, 1.0),
         ]
-        along, beside, size = _smooth_path(u, places)
+        along, beside, size = _smooth_path(u, keys)
         x, y = along * away + beside * aside
-        # seen from where the occluder is now, so that it is hidden whatever the occluder does; at home from its home
+        # Relative to the occluder's current position, so that the toy is hidden wherever that moves; near the start
+        # and the end of a cycle relative to the occluder's home.
         near = 0.5 - 0.5 * math.cos(math.pi * min(5 * u, 5 * (1 - u), 1.0))
         home = self.homes[number + 1]
         return [home[0] + near * (front.x - home[0]) + x, home[1] + near * (front.y - home[1]) + y, size]
@@ -162,35 +167,35 @@ class Choreography:
     def _leave(self, number: int, u: float, cycle: int) -> list[float]:
         x, y = self.homes[number]
         reach = self.radius * 1.15
-        ways = [(-reach, y), (self.width + reach, y), (x, -reach), (x, self.height + reach)]
-        ways.sort(key=lambda way: math.dist(way, (x, y)))
+        exits = [(-reach, y), (self.width + reach, y), (x, -reach), (x, self.height + reach)]
+        exits.sort(key=lambda point: math.dist(point, (x, y)))
         rng = np.random.default_rng([self.seed, 2, number, cycle])
-        out, back = rng.permutation(3)[:2]  # the farthest side would take a speed that no eye follows
+        out, back = rng.permutation(3)[:2]  # the farthest side would need too high a speed
 
         def beyond(side_x: float, side_y: float) -> tuple[float, float]:
             return side_x + 0.4 * (side_x - x), side_y + 0.4 * (side_y - y)
 
         if u < 0.5 * (_EXIT + _ENTER):
-            (ox, oy), step = ways[out], 0.3 * self.radius
+            (ox, oy), step = exits[out], 0.3 * self.radius
             keys = [(0.0, x, y, 1.0), (0.13, x - step, y + step, 0.8), (0.22, x, y, 0.92)]
             return _smooth_path(u, [*keys, (_EXIT, ox, oy, 1.1), (_EXIT + 0.12, *beyond(ox, oy), 1.1)])
-        bx, by = ways[back]
+        bx, by = exits[back]
         keys = [(_ENTER - 0.12, *beyond(bx, by), 0.75), (_ENTER, bx, by, 0.75)]
         return _smooth_path(u, [*keys, (0.93, 0.1 * bx + 0.9 * x, 0.1 * by + 0.9 * y, 0.97), (1.0, x, y, 1.0)])
 
 
 class DemoScene:
-    """A video without a file: every frame and its exact masks on demand.
+    """Synthetic video, whose frames and exact masks are rendered on demand.
 
     Args:
-        width: of the picture, pixels, 64 to 4096.
-        height: of the picture, pixels, 64 to 4096.
-        objects: how many toys; their ids are 1 to ``objects``.
-        frames: how many frames there are.
-        seed: another one gives other toys, paths and another landscape.
+        width: of the frame, pixels, 64 to 4096.
+        height: of the frame, pixels, 64 to 4096.
+        objects: number of toys, 1 to 254; their ids are 1 to ``objects``.
+        frames: number of frames.
+        seed: of the random toys, paths and landscape.
 
     Raises:
-        ValueError: a size or a number is out of its range.
+        ValueError: an argument is out of its range.
     """
 
     def __init__(
@@ -216,19 +221,19 @@ class DemoScene:
         return self.frames
 
     def kind(self, object_id: int) -> str:
-        """What the object looks like, for example ``teddy``."""
+        """Kind of toy of an object, for example ``teddy``."""
         return self._toys[object_id - 1].kind
 
     def render(self, index: int, *, hidden: Collection[int] = ()) -> tuple[ByteArray, ByteArray]:
-        """One frame.
+        """Image and label map of one frame.
 
         Args:
             index: of the frame, from 0.
-            hidden: ids of objects to leave out.
+            hidden: ids of objects that are not drawn.
 
         Returns:
-            The picture, RGB, uint8, H×W×3, and the label map, uint8, H×W: at each pixel the id of the
-            frontmost object that covers at least half of it, or 0.
+            Image, RGB, uint8, H×W×3, and label map, uint8, H×W: at each pixel the id of the frontmost object that
+            covers at least half of it, or 0.
 
         Raises:
             IndexError: there is no such frame.
@@ -242,7 +247,7 @@ class DemoScene:
         return image, labels
 
     def label_map(self, index: int) -> ByteArray:
-        """The label map of ``render(index)``, without the cost of the picture."""
+        """Label map of a frame, as from `render`, without the cost of the image."""
         self._check(index)
         labels = np.zeros((self.height, self.width), np.uint8)
         for number in self._back_to_front:
@@ -250,26 +255,26 @@ class DemoScene:
         return labels
 
     def visible(self, index: int) -> dict[int, bool]:
-        """For each object id whether any pixel of the frame shows the object."""
-        seen = set(np.unique(self.label_map(index)).tolist())
-        return {object_id: object_id in seen for object_id in self.object_ids}
+        """Whether any pixel of the frame shows the object, by object id."""
+        labels = set(np.unique(self.label_map(index)).tolist())
+        return {object_id: object_id in labels for object_id in self.object_ids}
 
     def _check(self, index: int) -> None:
         if not 0 <= index < self.frames:
             raise IndexError(f"no frame {index}: the scene has frames 0 to {self.frames - 1}")
 
     def _make_toy(self, number: int) -> _Toy:
-        turn, place = divmod(number, len(KINDS))
+        repeat, kind = divmod(number, len(KINDS))
         rng = np.random.default_rng([self.seed, 4, number])
-        # the first toys of seed 0 have their natural colours; each further round of the kinds gets its own
-        hue = 0.38 * turn + 0.05 * rng.uniform(-1, 1) * (self.seed > 0 or turn > 0)
+        # The first toys of seed 0 have their natural colours; repeated kinds differ in hue.
+        hue = 0.38 * repeat + 0.05 * rng.uniform(-1, 1) * (self.seed > 0 or repeat > 0)
         side = min(max(round(2 * EXTENT * _GROWTH * self._motion.radius), 48), 1024)
-        return _Toy(make_sprite(KINDS[(place + 3 * self.seed) % len(KINDS)], side, hue=hue, rng=rng))
+        return _Toy(make_sprite(KINDS[(kind + 3 * self.seed) % len(KINDS)], side, hue=hue, rng=rng))
 
     def _draw(self, number: int, index: int, labels: ByteArray, image: ByteArray | None) -> None:
-        """Lay one toy over the label map and, if there is one, over the picture."""
+        """Draw one toy over the label map and, if not None, over the image."""
         pose = self._motion.pose(number, index)
-        reach = pose.radius * 1.25  # its shadow too
+        reach = pose.radius * 1.25  # with its shadow
         left, right = max(int(pose.x - reach), 0), min(int(pose.x + reach) + 2, self.width)
         top, bottom = max(int(pose.y - reach), 0), min(int(pose.y + reach) + 2, self.height)
         if left >= right or top >= bottom:
@@ -277,7 +282,7 @@ class DemoScene:
         window = slice(top, bottom), slice(left, right)
         size = right - left, bottom - top
         toy = self._toys[number]
-        rgb, alpha, matrix = toy.placed(pose, left, top)
+        rgb, alpha, matrix = toy.in_pose(pose, left, top)
         cover = _warp(alpha, matrix, size)
         if image is not None:
             below = image[window]
@@ -288,28 +293,34 @@ class DemoScene:
 
 
 class _Toy:
-    """A sprite at several sizes, and its shadow."""
+    """Mip levels of a sprite, and its shadow."""
 
     def __init__(self, sprite: Sprite) -> None:
         self.kind, self.reach = sprite.kind, sprite.reach
         self.levels = [(sprite.rgb, sprite.alpha)]
         while len(self.levels[-1][1]) >= 64:
             half = len(self.levels[-1][1]) // 2
-            rgb, alpha = (cv2.resize(sheet, (half, half), interpolation=cv2.INTER_AREA) for sheet in self.levels[-1])
+            rgb, alpha = (cv2.resize(each, (half, half), interpolation=cv2.INTER_AREA) for each in self.levels[-1])
             self.levels.append((np.asarray(rgb, np.uint8), np.asarray(alpha, np.uint8)))
         small = cv2.resize(sprite.alpha, (64, 64), interpolation=cv2.INTER_AREA)
         self.shadow = np.asarray(cv2.GaussianBlur(small, (0, 0), 2.2) * 0.40, np.uint8)
 
-    def placed(self, pose: Pose, left: float, top: float) -> tuple[ByteArray, ByteArray, npt.NDArray[np.float64]]:
-        """Picture, alpha and the matrix from a window's pixels to theirs, at the level of detail that fits."""
+    def in_pose(self, pose: Pose, left: float, top: float) -> tuple[ByteArray, ByteArray, npt.NDArray[np.float64]]:
+        """RGB and alpha at a suitable mip level, and the affine matrix, 2×3, from the pixels of a window to theirs.
+
+        Args:
+            pose: pose of the toy in the frame.
+            left: first column of the window in the frame.
+            top: its first row.
+        """
         diameter = 2 * pose.radius / self.reach
-        # linear interpolation reads 2×2 pixels: with less than two of them to a pixel nothing is skipped
+        # Linear interpolation reads 2×2 pixels: below a reduction by two no pixel is skipped.
         fitting = (level for level in reversed(self.levels) if len(level[1]) >= diameter)
         rgb, alpha = next(fitting, self.levels[0])
         return rgb, alpha, self._matrix(pose, left, top, len(alpha))
 
     def shadow_matrix(self, pose: Pose, left: float, top: float) -> npt.NDArray[np.float64]:
-        """The matrix from a window's pixels to the shadow's: a little below and to the right of the toy."""
+        """Matrix from the pixels of a window to those of the shadow, which is offset to the lower right of the toy."""
         return self._matrix(pose, left - 0.05 * pose.radius, top - 0.09 * pose.radius, len(self.shadow))
 
     def _matrix(self, pose: Pose, left: float, top: float, side: int) -> npt.NDArray[np.float64]:
@@ -319,6 +330,6 @@ class _Toy:
         return np.array([[c, s, c * dx + s * dy + side / 2 - 0.5], [-s, c, c * dy - s * dx + side / 2 - 0.5]])
 
 
-def _warp(sheet: ByteArray, matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> ByteArray:
-    """``sheet`` seen through a window of (width, height) ``size``."""
-    return np.asarray(cv2.warpAffine(sheet, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.uint8)
+def _warp(image: ByteArray, matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> ByteArray:
+    """Window, of (width, height) ``size``, of a transformed image."""
+    return np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.uint8)

@@ -1,4 +1,4 @@
-"""The toys of the demo scene, each a picture with an anti-aliased alpha; `demo_painter` explains the units."""
+"""Toys of the demo scene, as images with anti-aliased alpha; `demo_painter` explains the units."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ from demo_painter import (
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """A toy: ``rgb`` uint8 S×S×3, already multiplied with ``alpha``, uint8 S×S."""
+    """Image of a toy.
+
+    Args:
+        kind: one of ``KINDS``.
+        rgb: uint8, S×S×3, premultiplied by alpha.
+        alpha: uint8, S×S.
+        reach: distance from the centre to the farthest visible point, relative to half the side.
+    """
 
     kind: str
     rgb: ByteArray
     alpha: ByteArray
     reach: float
-    """Distance from the middle to the farthest visible point, as a share of half the side."""
 
 
 def _teddy(p: Painter) -> None:
@@ -55,7 +61,7 @@ def _teddy(p: Painter) -> None:
 
 def _ball(p: Painter) -> None:
     z = np.sqrt(np.clip(0.98**2 - p.x**2 - p.y**2, 0, None))
-    axis = np.array([0.36, -0.42, 0.83])  # where the stripes meet, seen a little from the side
+    axis = np.array([0.36, -0.42, 0.83])  # of the poles, where the stripes meet
     first = np.cross(axis, [0, 1, 0]) / np.linalg.norm(np.cross(axis, [0, 1, 0]))
     surface = np.stack([p.x, p.y, z], axis=-1)
     pole = np.asarray(surface @ axis / 0.98, np.float32)
@@ -427,13 +433,13 @@ KINDS = tuple(_KINDS)
 
 
 def make_sprite(kind: str, side: int, *, hue: float, rng: np.random.Generator) -> Sprite:
-    """Paint one toy.
+    """Sprite of one toy.
 
     Args:
         kind: one of ``KINDS``.
         side: pixels along each side.
-        hue: turns by which its colours differ from those of its kind.
-        rng: where its textures come from.
+        hue: turns by which its hues differ from those of its kind.
+        rng: source of randomness of the textures.
     """
     painter = Painter(side, hue, rng)
     _KINDS[kind](painter)

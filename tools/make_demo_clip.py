@@ -1,9 +1,9 @@
-"""Make a video of moving toys together with exact masks: for the README, the tests and the benchmarks.
+"""Demo clips: videos of moving toys with exact masks, for the README, the tests and the benchmarks.
 
     python tools/make_demo_clip.py OUT_DIR [--frames 72] [--size 854x480] [--objects 3] [--seed 0] [--masks]
 
 writes ``OUT_DIR/clip.mp4`` (H.264) and ``OUT_DIR/first_mask.png``; ``--masks`` adds ``OUT_DIR/masks/00000.png`` and
-so on, one for every frame. The pixel values of the masks are the object ids. See ``demo_scene`` for what happens.
+so on, one for every frame. The pixel values of the masks are the object ids. `demo_scene` describes the motion.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ def write_clip(
     """Write a scene as a video, with the first frame's mask beside it.
 
     Args:
-        folder: where ``clip.mp4`` and ``first_mask.png`` go; made if it does not exist.
-        scene: width and height must be even, as H.264's 4:2:0 colours need it.
+        folder: of ``clip.mp4`` and ``first_mask.png``; created if it does not exist.
+        scene: the scene; its width and height must be even, as H.264 with 4:2:0 requires.
         fps: frames per second.
-        masks: write the mask of every frame too, as ``masks/00000.png`` and so on.
-        quality: x264's constant rate factor, 0 (lossless) to 51; 6 more are about half the bytes.
+        masks: also write the mask of every frame, as ``masks/00000.png`` and so on.
+        quality: x264's constant rate factor, 0 (lossless) to 51; adding 6 halves the size roughly.
 
     Returns:
-        The path of the clip.
+        Path of the clip.
 
     Raises:
-        ValueError: an odd width or height, a rate that is not positive, or a quality out of its range.
+        ValueError: a width or height is odd, the rate is not positive, or the quality is out of range.
         OSError: the files cannot be written.
     """
     if scene.width % 2 or scene.height % 2:
@@ -61,7 +61,7 @@ def write_clip(
     (folder / "masks" if masks else folder).mkdir(parents=True, exist_ok=True)
     write_palette_png(folder / "first_mask.png", scene.label_map(0))
     path = folder / "clip.mp4"
-    partial = folder / "clip.partial.mp4"  # renamed when it is whole
+    partial = folder / "clip.partial.mp4"  # renamed when it is complete
     try:
         with av.open(str(partial), "w", options={"movflags": "faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(fps))
@@ -84,30 +84,30 @@ def write_clip(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    width, height = given.size
+    options = parser.parse_args(arguments)
+    width, height = options.size
     try:
-        scene = DemoScene(width, height, given.objects, given.frames, given.seed)
-        path = write_clip(given.folder, scene, fps=given.fps, masks=given.masks, quality=given.quality)
-    except (ValueError, OSError) as error:  # PyAV's errors are one or the other
+        scene = DemoScene(width, height, options.objects, options.frames, options.seed)
+        path = write_clip(options.folder, scene, fps=options.fps, masks=options.masks, quality=options.quality)
+    except (ValueError, OSError) as error:  # PyAV's errors are of either type
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
-    size = sum(file.stat().st_size for file in (path, path.with_name("first_mask.png")))
+    kilobytes = sum(file.stat().st_size for file in (path, path.with_name("first_mask.png"))) / 1000
     print(
-        f"{path}: {scene.frames} frames, {width}x{height}, {given.objects} objects, {size / 1000:.0f} kB with its mask"
+        f"{path}: {scene.frames} frames, {width}x{height}, {options.objects} objects, {kilobytes:.0f} kB with its mask"
     )
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Make a video of moving toys together with exact masks.")
-    parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where clip.mp4 and first_mask.png go")
-    parser.add_argument("--frames", type=_count(1), default=CYCLE_FRAMES, help="how many frames (%(default)s)")
+    parser = argparse.ArgumentParser(description="Write a video of moving toys and their exact masks.")
+    parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="folder of clip.mp4 and first_mask.png")
+    parser.add_argument("--frames", type=_count(1), default=CYCLE_FRAMES, help="number of frames (%(default)s)")
     default_size = "x".join(map(str, DEFAULT_SIZE))
     parser.add_argument("--size", type=_size, default=DEFAULT_SIZE, metavar="WxH", help=f"in pixels ({default_size})")
-    parser.add_argument("--objects", type=_count(1, MAX_OBJECTS), default=3, help="how many objects (%(default)s)")
-    parser.add_argument("--seed", type=_count(0), default=0, help="other toys, paths and landscape (%(default)s)")
+    parser.add_argument("--objects", type=_count(1, MAX_OBJECTS), default=3, help="number of objects (%(default)s)")
+    parser.add_argument("--seed", type=_count(0), default=0, help="of toys, paths and landscape (%(default)s)")
     parser.add_argument("--fps", type=_rate, default=DEFAULT_FPS, help="frames per second (%(default)s)")
-    parser.add_argument("--masks", action="store_true", help="write the exact mask of every frame too")
+    parser.add_argument("--masks", action="store_true", help="also write the exact mask of every frame")
     parser.add_argument(
         "--quality", type=_count(0, 51), default=DEFAULT_QUALITY, metavar="CRF", help="x264's crf, 0 best (%(default)s)"
     )
@@ -115,15 +115,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(low: int, high: int | None = None) -> Callable[[str], int]:
-    """A reader of whole numbers between two bounds."""
+    """Parser of integers between two bounds, for argparse."""
 
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         allowed = f"{low} or more" if high is None else f"{low} to {high}"
         if not re.fullmatch(r"\d+", text) or int(text) < low or (high is not None and int(text) > high):
             raise argparse.ArgumentTypeError(f"must be a whole number, {allowed}; got {text!r}")
         return int(text)
 
-    return read
+    return parse
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""Other ways to tune SAM's decoder to a reference (PerSAM, Table 5), on copies of it; everything else is frozen.
+"""Parameter-efficient tuning of SAM's mask decoder to a reference image (PerSAM, Table 5); all else is frozen.
 
-Prompt tokens: 48 learned tokens beside the prompts. Adapter: a bottleneck of 128 beside the feed-forward part of both
-blocks. LoRA: rank 24 on every projection of the attention. Three mask weights: eq. 11 with three free numbers.
+Prompt tokens: 48 learned tokens after the prompts. Adapter: a bottleneck of 128 in parallel to the MLP of both blocks.
+LoRA: rank 24 on every projection of the attention. Three mask weights: eq. 11 with three free weights.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _LEARNING_RATE = 1e-3
 
 
 class _Adapter(nn.Module):
+    """A layer with a bottleneck in parallel, which is 0 at first."""
+
     def __init__(self, layer: nn.Module, width: int) -> None:
         super().__init__()
         self.layer = layer
@@ -45,6 +47,8 @@ class _Adapter(nn.Module):
 
 
 class _Lora(nn.Module):
+    """A linear layer with a low-rank one in parallel, which is 0 at first."""
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.linear = linear
@@ -58,6 +62,8 @@ class _Lora(nn.Module):
 
 
 class _PromptTokens(PromptEncoder):
+    """Prompt encoder that appends learned tokens to the prompts of every object."""
+
     def __init__(self, encoder: Any) -> None:
         super().__init__(encoder)
         self.tokens = nn.Parameter(torch.randn(_TOKENS, encoder.embed_dim) * 0.02)
@@ -89,27 +95,28 @@ def _lora(network: Any) -> None:
 
 
 METHODS: dict[str, Callable[[Any], None]] = {"prompt tokens": _prompt_tokens, "adapter": _adapter, "LoRA": _lora}
+"""Functions that add the parameters of a method to a network."""
 
 
 def tune(
-    sam: Sam, name: str, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
+    sam: Sam, name: str, image: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
 ) -> tuple[Sam, int]:
-    """The model with its decoder tuned to a reference, and how many numbers were learned."""
+    """Model whose decoder is tuned to a reference, and the number of learned parameters."""
     network: Any = _plain_network(sam).requires_grad_(False)
     METHODS[name](network)
     learned = [each for each in network.parameters() if each.requires_grad]
     decoder = MaskDecoder(network.prompt_encoder, network.mask_decoder)
-    reference = _Reference(sam, decoder, picture, label_map, config)
-    _minimise(learned, lambda: reference.loss(decoder.forward(*reference.asked).single_logits), steps)
+    reference = _Reference(sam, decoder, image, label_map, config)
+    _minimise(learned, lambda: reference.loss(decoder.forward(*reference.inputs).single_logits), steps)
     return replace(sam, decode=decoder), sum(each.numel() for each in learned)
 
 
-def weigh_masks(
-    sam: Sam, picture: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
+def tune_mask_weights(
+    sam: Sam, image: npt.NDArray[np.uint8], label_map: LabelMap, *, config: PersamConfig, steps: int
 ) -> tuple[Sam, int]:
-    """The model whose single mask is the sum of its three masks, with three free weights learned from a reference."""
-    reference = _Reference(sam, sam.decode, picture, label_map, config)
-    logits = sam.decode(*reference.asked).logits
+    """Model whose single mask is the sum of its three masks with free weights learned from a reference, and 3."""
+    reference = _Reference(sam, sam.decode, image, label_map, config)
+    logits = sam.decode(*reference.inputs).logits
     weights = nn.Parameter(torch.full((3,), 1 / 3, device=sam.device))
 
     def weighted(logits: Tensor) -> Tensor:
@@ -127,16 +134,16 @@ def weigh_masks(
 
 
 class _Reference:
-    """What the decoder is asked for the reference, and what it should answer."""
+    """Inputs of the decoder for a reference, and the loss of its logits."""
 
     def __init__(
-        self, sam: Sam, decode: Any, picture: npt.NDArray[np.uint8], label_map: LabelMap, config: PersamConfig
+        self, sam: Sam, decode: Any, image: npt.NDArray[np.uint8], label_map: LabelMap, config: PersamConfig
     ) -> None:
-        features = sam.encode(picture)
+        features = sam.encode(image)
         masks = torch.stack([torch.from_numpy(label_map == i) for i in ids_in(label_map)])
         ignored = torch.from_numpy(label_map == IGNORE_ID)
         targets = personalise(decode, features, masks, ignored, config)
-        self.asked = features, initial_prompts(features, targets, config)
+        self.inputs = features, initial_prompts(features, targets, config)
         self._coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(sam.device).flatten(1)
 
     def loss(self, logits: Tensor) -> Tensor:
@@ -157,7 +164,7 @@ def _minimise(learned: list[nn.Parameter], loss: Callable[[], Tensor], steps: in
 
 
 def _plain_network(sam: Sam) -> Any:
-    """The same weights in layers that can be tuned."""
+    """Network with the same weights in layers that can be tuned."""
     network = build_network(sam.options.model)
     path = sam.checkpoint or fetch_checkpoint(sam.options.model, progress=False)
     load_weights(network, load_state_dict(path), model=sam.options.model, name=str(path))

@@ -1,11 +1,11 @@
-"""PerSAM-F on a video, written down plainly: what `persam-track` is measured against in time.
+"""Straightforward implementation of PerSAM-F on a video: the baseline of `persam-track` in time.
 
     python tools/plain_tracker.py VIDEO --first-mask FILE --masks DIR [--model vit_t] [--checkpoint FILE]
 
-It is what one would write with `segment_anything.SamPredictor` and the paper at hand, as the published script does:
-each frame is encoded once, padded to a square; then one object after another is predicted three times, at the frame's
-full resolution; the scale weights are fitted by 800 steps, each of which decodes anew. It takes valid input for
-granted. It prints how many seconds its parts took, as JSON.
+It uses `segment_anything.SamPredictor` as the published script does: each frame is encoded once, padded to a square;
+then the objects are predicted one after another, three times each, at the frame's full resolution; the scale weights
+are fitted in 800 steps, each of which decodes again. The input must be valid. It prints the seconds of its parts as
+JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ BOX_MARGIN = 10
 
 
 class PlainObject:
-    """One object: its mean feature, scale weights, and its box in the frame before."""
+    """One object: target feature, scale weights, and box in the previous frame.
+
+    Args:
+        predictor: predictor in which the first frame is set.
+        mask: bool, H×W.
+        steps: steps of fitting the scale weights.
+    """
 
     def __init__(self, predictor: SamPredictor, mask: Array, steps: int) -> None:
         self.predictor = predictor
@@ -53,8 +59,9 @@ class PlainObject:
         self.weights = self._fit(mask, steps)
 
     def _fit(self, mask: Array, steps: int) -> Array:
-        point = self._likeliest_place()
-        wanted = torch.from_numpy(mask.flatten().astype(np.float32))[None]
+        """Scale weights of SAM's three masks, float32, 3."""
+        point = self._most_similar_point()
+        truth = torch.from_numpy(mask.flatten().astype(np.float32))[None]
         learned = torch.full((2,), 1 / 3, requires_grad=True)
         optimiser = torch.optim.AdamW([learned], lr=4e-4, eps=1e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
@@ -63,7 +70,7 @@ class PlainObject:
             scales = torch.from_numpy(logits).flatten(1)
             weights = torch.cat((1 - learned.sum()[None], learned))
             predicted = (scales * weights[:, None]).sum(dim=0, keepdim=True)
-            loss = _dice(predicted, wanted) + _focal(predicted, wanted)
+            loss = _dice(predicted, truth) + _focal(predicted, truth)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -72,26 +79,26 @@ class PlainObject:
         return np.array([1 - first - second, first, second], np.float32)
 
     def find(self) -> Array:
-        """The logits in the frame that is set in the predictor."""
+        """Logits in the frame that is set in the predictor, float, H×W."""
         left, top, right, bottom = self.box
         centre = np.array([(left + right) / 2, (top + bottom) / 2])
         box = self.box + np.array([-BOX_MARGIN, -BOX_MARGIN, BOX_MARGIN, BOX_MARGIN])
-        points, labels = np.stack((self._likeliest_place(), centre)), np.array([1, 1])
-        masks, _, low = self.predictor.predict(points, labels, box, return_logits=True)
+        points, labels = np.stack((self._most_similar_point(), centre)), np.array([1, 1])
+        masks, _, low_res = self.predictor.predict(points, labels, box, return_logits=True)
         mask = (masks * self.weights[:, None, None]).sum(axis=0)
-        prompt = (low * self.weights[:, None, None]).sum(axis=0, keepdims=True)
+        prompt = (low_res * self.weights[:, None, None]).sum(axis=0, keepdims=True)
         for _ in range(2):
             if (mask > 0).any():
                 box = _box(mask > 0)
-            masks, scores, low = self.predictor.predict(points, labels, box, prompt, return_logits=True)
+            masks, scores, low_res = self.predictor.predict(points, labels, box, prompt, return_logits=True)
             best = int(scores.argmax())
-            mask, prompt = masks[best], low[best][None]
+            mask, prompt = masks[best], low_res[best][None]
         if (mask > 0).any():
             self.box = _box(mask > 0)
         return np.asarray(mask)
 
-    def _likeliest_place(self) -> Array:
-        """The place with the highest similarity, (x, y) in pixels of the frame."""
+    def _most_similar_point(self) -> Array:
+        """Pixel of the frame with the highest similarity to the target, (x, y)."""
         features = F.normalize(self.predictor.features[0], dim=0)
         similarity = torch.einsum("c,chw->hw", self.target, features)[None, None]
         low_res = F.interpolate(similarity, scale_factor=4, mode="bilinear")
@@ -107,16 +114,16 @@ def _box(mask: Array) -> Array:
     return np.array([columns.min(), rows.min(), columns.max(), rows.max()])
 
 
-def _dice(predicted: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _dice(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     probability = predicted.sigmoid()
-    return (1 - (2 * (probability * wanted).sum(1) + 1) / (probability.sum(1) + wanted.sum(1) + 1)).mean()
+    return (1 - (2 * (probability * truth).sum(1) + 1) / (probability.sum(1) + truth.sum(1) + 1)).mean()
 
 
-def _focal(predicted: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _focal(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     probability = predicted.sigmoid()
-    entropy = F.binary_cross_entropy_with_logits(predicted, wanted, reduction="none")
-    agreement = probability * wanted + (1 - probability) * (1 - wanted)
-    balance = 0.25 * wanted + 0.75 * (1 - wanted)
+    entropy = F.binary_cross_entropy_with_logits(predicted, truth, reduction="none")
+    agreement = probability * truth + (1 - probability) * (1 - truth)
+    balance = 0.25 * truth + 0.75 * (1 - truth)
     return (balance * (1 - agreement) ** 2 * entropy).mean()
 
 
@@ -128,7 +135,7 @@ def _read(video: Path) -> Iterator[Array]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program."""
-    parser = argparse.ArgumentParser(description="PerSAM-F on a video, written plainly, to be measured against.")
+    parser = argparse.ArgumentParser(description="Straightforward PerSAM-F on a video, a baseline in time.")
     parser.add_argument("video", type=Path)
     parser.add_argument("--first-mask", type=Path, required=True)
     parser.add_argument("--masks", type=Path, required=True)
@@ -151,16 +158,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.masks.mkdir(parents=True, exist_ok=True)
     objects: list[PlainObject] = []
     for index, image in enumerate(_read(options.video)):
-        before = time.perf_counter()
+        frame_started = time.perf_counter()
         predictor.set_image(image)
         if not objects:
             objects = [PlainObject(predictor, first == i, options.fit_steps) for i in ids]
-            seconds["fit"] = time.perf_counter() - before
+            seconds["fit"] = time.perf_counter() - frame_started
             label_map = first
         else:
             logits = np.stack([np.zeros(first.shape), *(each.find() for each in objects)])
             label_map = np.array([0, *ids], np.uint8)[logits.argmax(axis=0)]
-            seconds["frames"] += time.perf_counter() - before
+            seconds["frames"] += time.perf_counter() - frame_started
         Image.fromarray(label_map).save(options.masks / f"{index:05d}.png")
     print(json.dumps(seconds))
     return 0

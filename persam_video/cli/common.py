@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, NoReturn
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.errors import InputError, PersamError
 from persam_video.messages import name_options

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video import __version__
 from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run

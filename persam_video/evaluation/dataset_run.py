@@ -35,12 +35,13 @@ class SequenceRun:
     """Outcome of tracking one sequence.
 
     Args:
-        name: of the sequence.
+        name: name of the sequence.
         frames: number of tracked frames.
         objects: number of tracked objects.
-        seconds: of the stages read, encode, track and write, which overlap, and of the whole, until the last result.
-        error: reason for which it is incomplete, one line; None: it is complete.
-        skipped: whether an earlier run had completed it.
+        seconds: busy time of each stage (``read``, ``encode``, ``track``, ``write``; they overlap), and ``whole``, the
+            elapsed time until the last result.
+        error: reason why the sequence is incomplete, in one line; None if it is complete.
+        skipped: whether an earlier run had completed it; the other values are then of that run.
     """
 
     name: str
@@ -52,32 +53,32 @@ class SequenceRun:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames per second of the whole; 0 without any."""
+        """Tracked frames per second of elapsed time; 0 without frames."""
         return frames_per_second([self])
 
 
 def frames_per_second(runs: list[SequenceRun]) -> float:
-    """Frames of several sequences per second of the whole; 0 without any."""
-    spent = sum(run.seconds.get("whole", 0.0) for run in runs)
-    return sum(run.frames for run in runs) / spent if spent else 0.0
+    """Tracked frames of several sequences per second of elapsed time; 0 without frames."""
+    elapsed = sum(run.seconds.get("whole", 0.0) for run in runs)
+    return sum(run.frames for run in runs) / elapsed if elapsed else 0.0
 
 
 class DatasetRun:
-    """Tracks the sequences of a dataset to ``<folder>/<sequence>/<frame>.png``, and keeps ``<folder>/run.json``.
+    """Iterable that tracks the sequences of a dataset, one per step, to ``<folder>/<sequence>/<frame>.png``.
 
-    ``run.json`` records settings, versions, device and times of each sequence's masks. A sequence that is complete, and
-    of the same images and settings, is skipped; any other is tracked anew, with a warning where settings differ. Several
-    runs may share a folder if their sequences differ.
+    ``<folder>/run.json`` records settings, versions, device and times of each sequence's masks. A sequence that an
+    earlier run completed with the same inputs and settings is skipped; any other is tracked, and a warning is logged
+    where the settings differ. Several runs may share a folder if their sequences differ.
 
     Args:
-        dataset: from `open_dataset`.
-        sam: from `load_sam`.
+        dataset: dataset from `open_dataset`.
+        sam: model from `load_sam`.
         folder: folder of the masks.
         method: one of `persam_video.options.METHODS`.
-        overwrite: replace masks that are not recorded in ``run.json``, too.
-        progress: show a bar over the frames of a sequence on stderr.
+        overwrite: also replace masks that are not recorded in ``run.json``.
+        progress: show a progress bar over the frames of a sequence on stderr.
     Raises:
-        OutputError: the folder cannot be written to, is the dataset's own, or holds masks from elsewhere.
+        OutputError: the folder is not writable, belongs to the dataset, or holds masks that are not recorded.
         InputError: the folder's ``run.json`` cannot be read.
     """
 
@@ -99,7 +100,7 @@ class DatasetRun:
         self._settings = {**settings_of(sam, method), "year": dataset.year, "resolution": dataset.resolution}
         self._environment = environment_of(sam)
         records = check_folder(dataset, folder, overwrite=overwrite)
-        self._old = {sequence.name: records.get(sequence.name, {}) for sequence in dataset.sequences}
+        self._earlier = {sequence.name: records.get(sequence.name, {}) for sequence in dataset.sequences}
 
     def __iter__(self) -> Iterator[SequenceRun]:
         """Track one sequence after another; an error in one does not stop the others."""
@@ -109,13 +110,13 @@ class DatasetRun:
         try:
             inputs = files_sha256([*sequence.images, *sequence.tracker_annotations])
             settings = {**self._settings, "inputs_sha256": inputs}
-            record = self._old[sequence.name]
+            record = self._earlier[sequence.name]
             if record.get("done"):
-                if record["settings"] == settings and self._is_whole(sequence):
-                    done = {key: record[key] for key in ("frames", "objects", "seconds")}
-                    return SequenceRun(sequence.name, **done, skipped=True)
-                _warn_of_differences(sequence.name, record["settings"], settings)
-            self._record(sequence.name, {"done": False, "settings": settings})
+                if record["settings"] == settings and self._is_complete(sequence):
+                    earlier = {key: record[key] for key in ("frames", "objects", "seconds")}
+                    return SequenceRun(sequence.name, **earlier, skipped=True)
+                _warn_of_difference(sequence.name, record["settings"], settings)
+            self._write_record(sequence.name, {"done": False, "settings": settings})
             run = self._track(sequence)
         except PersamError as error:
             return SequenceRun(sequence.name, error=str(error))
@@ -131,7 +132,7 @@ class DatasetRun:
             "settings": settings,
             **self._environment,
         }
-        self._record(sequence.name, record)
+        self._write_record(sequence.name, record)
         return run
 
     def _track(self, sequence: DavisSequence) -> SequenceRun:
@@ -143,7 +144,7 @@ class DatasetRun:
             size = {"width": reader.info.width, "height": reader.info.height}
             label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
             folder = self._folder / sequence.name
-            if self._old[sequence.name]:  # masks of an earlier run; a truncated file would not be taken for a mask
+            if self._earlier[sequence.name]:  # masks of an earlier run; a truncated file would not be taken for a mask
                 for image in sequence.images:
                     (folder / f"{image.stem}.png").unlink(missing_ok=True)
             run = open_run(
@@ -164,7 +165,8 @@ class DatasetRun:
         seconds = {**asdict(run.seconds), "whole": elapsed}
         return SequenceRun(sequence.name, len(sequence.images) - sequence.start, len(run.object_ids), seconds)
 
-    def _is_whole(self, sequence: DavisSequence) -> bool:
+    def _is_complete(self, sequence: DavisSequence) -> bool:
+        """Whether every mask of a sequence can be read."""
         folder = self._folder / sequence.name
         try:
             for image in sequence.images[sequence.start :]:
@@ -173,8 +175,9 @@ class DatasetRun:
             return False
         return True
 
-    def _record(self, name: str, record: dict[str, Any]) -> None:
-        others = read_run_record(self._folder).get("sequences", {})  # read anew: another run may have added to them
+    def _write_record(self, name: str, record: dict[str, Any]) -> None:
+        """Add a sequence's record to ``run.json``."""
+        others = read_run_record(self._folder).get("sequences", {})  # read again: another run may have added to it
         dataset = self._dataset
         content = {
             "dataset": {"root": str(dataset.root), "year": dataset.year, "split": dataset.split},
@@ -186,21 +189,21 @@ class DatasetRun:
 
 
 def check_folder(dataset: DavisDataset, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Records of earlier runs in a folder's ``run.json``, by sequence.
+    """Records of earlier runs in a folder's ``run.json``, by sequence name.
 
     Raises:
-        OutputError: the folder cannot be written to, is the dataset's own, or holds masks from elsewhere.
+        OutputError: the folder is not writable, belongs to the dataset, or holds masks that are not recorded.
         InputError: its ``run.json`` cannot be read.
     """
     if dataset.is_dataset_folder(folder):
-        raise OutputError(f"{folder}: is the dataset's own folder; name another place for the results")
+        raise OutputError(f"{folder}: belongs to the dataset; give another folder for the results")
     check_writable(folder / RUN_FILE)
     records: dict[str, Any] = read_run_record(folder).get("sequences", {})
     for name in (sequence.name for sequence in dataset.sequences):
         if name not in records and not overwrite and any((folder / name).glob("*.png")):
             raise OutputError(
-                f"{folder / name}: holds PNG files that no earlier run of this kind has written; "
-                f"name another place, or give {parameter('overwrite', True)}"
+                f"{folder / name}: holds PNG files that are not recorded in {RUN_FILE}; "
+                f"give another folder, or {parameter('overwrite', True)} to replace them"
             )
     return records
 
@@ -222,10 +225,11 @@ def _later_masks(sequence: DavisSequence, first: LabelMap) -> dict[int, LabelMap
     return masks
 
 
-def _warn_of_differences(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    key = next((key for key in new if old.get(key) != new[key]), None)
+def _warn_of_difference(name: str, earlier: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Log the first setting that differs from those of the earlier masks, if any does."""
+    key = next((key for key in settings if earlier.get(key) != settings[key]), None)
     if key is None:
-        return  # the same, but incomplete
-    reasons = {"inputs_sha256": "other images or first masks", "code_sha256": "other code of this package"}
-    reason = reasons.get(key) or f"another {key.replace('_', ' ')} ({old.get(key)}, now {new[key]})"
-    logger.warning(f"{name}: tracked anew, as its masks are of {reason}")
+        return  # the earlier masks are incomplete
+    descriptions = {"inputs_sha256": "other images or annotations", "code_sha256": "other code of this package"}
+    difference = descriptions.get(key) or f"another {key.replace('_', ' ')} ({earlier.get(key)}, now {settings[key]})"
+    logger.warning("%s: tracked again, because its masks were made with %s", name, difference)

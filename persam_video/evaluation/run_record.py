@@ -69,12 +69,12 @@ def describe_record(folder: Path, sequences: Iterable[str]) -> dict[str, str]:
         if any(_common(record[key]) != _common(first[key]) for record in records):
             return {"masks": f"{difference}: see {folder / RUN_FILE}"}
     settings, device = first["settings"], first["device"]
+    threads = f", {pluralize(device['threads'], 'torch thread')}" if device["type"] == "cpu" else ""
     return {
         "method": settings.get("method", "not recorded"),
         "model": f"{settings['model']}, {settings['precision']}",
         "weights": f"{settings['checkpoint']}, SHA-256 {settings['checkpoint_sha256']}",
-        "device": device["name"]
-        + (f", {pluralize(device['threads'], 'torch thread')}" if device["type"] == "cpu" else ""),
+        "device": device["name"] + threads,
         "versions": ", ".join(f"{name} {number}" for name, number in first["versions"].items()),
         "code": f"persam-video {settings['persam_video']}, SHA-256 {settings['code_sha256'][:12]}…",
         "finished": max(record["finished"] for record in records),

@@ -81,11 +81,6 @@ class DavisSequence:
         """Annotations that a tracker may use: the first; in YouTube-VOS's layout all."""
         return self.annotations if self.is_youtube_vos else self.annotations[:1]
 
-    def annotation_index_at(self, frame_name: str) -> int | None:
-        """Index of the annotation that a tracker may use in a frame; None where there is none."""
-        names = [path.stem for path in self.tracker_annotations]
-        return names.index(frame_name) if frame_name in names else None
-
     @property
     def first_annotation(self) -> LabelMap:
         """Label map of the first annotated frame, as from `read_annotation`.

@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from persam_video.errors import InputError
 from persam_video.evaluation.davis.dataset import DavisSequence
