@@ -73,7 +73,7 @@ def prepare_for_inference(network: nn.Module, device: torch.device, dtype: torch
     """Freeze a network, replace its layers by faster ones, round its weights and move it to a device.
 
     Args:
-        network: changed in place; convolutions are expected in channels-last order from then on.
+        network: changed in place; its convolutions are then in channels-last order.
         device: target device.
         dtype: dtype of autocast; float32: none.
     """
