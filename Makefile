@@ -1,6 +1,6 @@
 # make demo   makes .venv, gets the weights, tracks the demo clip to an overlaid video
 # make test   makes .venv, runs all tests
-# make check  lint, types, and the tests that need no weights: under a minute
+# make check  lint, types, and the fast tests, which need no weights: under a minute
 # make lint   style and types
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
 check: lint
-	$(VENV)/bin/python -m pytest -m "not weights"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not weights and not slow" -n auto
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -507,6 +507,7 @@ def test_the_mask_of_another_object_scores_low(sam: Sam, demo_scene: DemoScene) 
         assert not result.visible[i] or score < iou + 0.2
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize("method", ["appearance", "persam-f"])
 def test_tracking_at_half_the_size(demo_scene: DemoScene, method: str) -> None:
     half = load_sam("vit_t", device="cpu", size=512, progress=False)

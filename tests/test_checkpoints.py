@@ -141,6 +141,7 @@ class TestFetch:
         with pytest.raises(CheckpointError, match=r"onnx is not installed: pip install 'persam-video\[onnx\]'"):
             fetch_checkpoint("vit_t", progress=False)
 
+    @pytest.mark.slow
     def test_onnx_is_imported_only_for_its_source(self) -> None:
         code = "import sys, persam_video.sam.models; assert 'onnx' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True)

@@ -258,6 +258,7 @@ class TestBadInput:
         )
 
 
+@pytest.mark.weights
 class TestBrokenOff:
     def test_a_damaged_video_keeps_what_was_readable(self, tmp_path: Path) -> None:
         """The clip's index stands before its pictures, so that a part of the file can be read."""

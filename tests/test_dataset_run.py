@@ -17,6 +17,8 @@ from persam_video.evaluation.davis.dataset import open_dataset
 from persam_video.evaluation.davis.scoring import evaluate
 from persam_video.files.palette_png import read_palette_png, write_palette_png
 
+pytestmark = pytest.mark.slow
+
 
 def track(root: Path, out: Path, sam: ColourSam | None = None, **options: object) -> dict[str, SequenceRun]:
     overwrite = bool(options.pop("overwrite", False))

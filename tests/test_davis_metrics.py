@@ -87,6 +87,7 @@ def shifted(mask: Mask, dy: int, dx: int) -> Mask:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 class TestAgainstSlowImplementations:
     def test_contours(self, shape: tuple[int, int]) -> None:
         for mask in masks_of(shape, seed=1):

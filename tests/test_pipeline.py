@@ -30,6 +30,8 @@ from persam_video.runtime.threads import ThreadPlan
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
+pytestmark = pytest.mark.slow
+
 SQUARES = [
     Square(1, RED, left=8, top=16, absent=range(5, 9)),
     Square(2, GREEN, left=20, top=80),

@@ -34,6 +34,8 @@ from persam_video.sam.models import (
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _cross_attn_token_to_image
 
+pytestmark = pytest.mark.slow
+
 BLACK = torch.zeros(90, 160, 3, dtype=torch.uint8)
 META = torch.device("meta")
 

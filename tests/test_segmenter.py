@@ -153,6 +153,7 @@ class TestCommand:
         assert not (here / "out").exists()
 
 
+@pytest.mark.weights
 @pytest.mark.skipif(not PERSEG.is_dir(), reason="needs perseg_mini, which is not beside the checkout")
 @pytest.mark.parametrize(("method", "published"), [("persam", 0.9384), ("persam-f", 0.9354)])
 def test_not_below_the_published_scripts(

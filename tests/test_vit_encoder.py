@@ -22,6 +22,8 @@ from persam_video.sam.models import build_network, sam_from_network
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 DEVICES = [
     "cpu",
