@@ -116,6 +116,7 @@ class TestAgainstSlowImplementations:
 
 
 class TestContourAccuracy:
+    @pytest.mark.slow
     def test_the_radius_grows_with_the_image(self) -> None:
         """Blobs, about half of whose contours are within the radius of each other, in an image with a radius of 3."""
         random = np.random.default_rng(11)

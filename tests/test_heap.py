@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import resource, torch
 from persam_video.runtime.heap import keep_freed_memory
-
-pytestmark = pytest.mark.slow
 {}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -500,6 +500,7 @@ SHARED_COUNTS = {
 }
 
 
+@pytest.mark.slow
 @needs_shared
 @pytest.mark.parametrize("name", SHARED_COUNTS)
 def test_shared_files_are_read_completely(name: str) -> None:

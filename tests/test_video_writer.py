@@ -365,6 +365,7 @@ def test_full_disk(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_shared
 @pytest.mark.parametrize("name", ["fire2.mp4", "no_duration.webm", "video_with_failing_audio.mp4", "unordered.mov"])
 def test_shared_files_keep_times_and_audio(name: str, tmp_path: Path, quiet: None) -> None:
