@@ -92,6 +92,7 @@ class TestPrompts:
         assert all(iou(each.label_map == 9, draw(SQUARES, each.index)[1] == 1, 1) > 0.8 for each in results)
 
 
+@pytest.mark.slow
 class TestCommand:
     def run(self, *arguments: str) -> int:
         return cli.main(["clip.mp4", *arguments, "--quiet"])
@@ -187,6 +188,7 @@ class TestCommand:
             assert cli.main(["--quiet", "--overwrite", *arguments, "clip.mp4"]) == 0
 
 
+@pytest.mark.slow
 class TestCorrection:
     @pytest.mark.parametrize("method", METHODS)
     def test_a_tracked_object_is_corrected_and_the_others_go_on(self, colours: Sam, method: str) -> None:
