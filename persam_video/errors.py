@@ -14,9 +14,21 @@ Every message is one line that names the thing, the fault and what would be righ
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from persam_video.messages import printable
+
 
 class PersamError(Exception):
-    """Base of all exceptions of this package."""
+    """Base of all exceptions of this package.
+
+    Args:
+        message: one line; control characters in it, of a file's name for example, are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InputError(PersamError):
@@ -54,3 +66,6 @@ class DamagedVideoError(PersamError):
     def __init__(self, message: str, *, frame_index: int) -> None:
         super().__init__(message)
         self.frame_index = frame_index
+
+    def __reduce__(self) -> tuple[Any, ...]:  # pickled where the work is done in another process
+        return partial(type(self), frame_index=self.frame_index), self.args

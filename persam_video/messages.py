@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import urllib.error
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,6 +10,10 @@ from contextlib import contextmanager
 from PIL import UnidentifiedImageError
 
 _options_are_named = False
+_MAX_LENGTH = 1000
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories: control characters, changes of direction, bytes that are no text, and breaks of lines."""
+_JOINERS = "\u200c\u200d"  # also of these categories, but parts of words and emoji
 
 
 def pluralize(number: int, noun: str) -> str:
@@ -24,6 +29,22 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         text = "unknown format"
     return " ".join(text.split()) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Text in one line that is safe on a terminal: control characters as escapes, and the middle of a text of more than
+    1,000 characters left out. Names of files, and the content of files, can hold anything."""
+    safe = "".join(_escaped(each) if _is_unprintable(each) else each for each in text)
+    half = _MAX_LENGTH // 2
+    return safe if len(safe) <= _MAX_LENGTH else f"{safe[: half - 1]} … {safe[-half + 2 :]}"
+
+
+def _is_unprintable(character: str) -> bool:
+    return unicodedata.category(character) in _UNPRINTABLE and character not in _JOINERS
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def parameter(name: str, value: object = None) -> str:

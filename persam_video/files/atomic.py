@@ -1,14 +1,24 @@
-"""Atomic writing: a file gets its name only when it is complete."""
+"""Atomic writing: a file gets its name only when it is complete.
+
+Until then it has a hidden name beside its own with the process's id in it. It is created exclusively, so that no link
+of that name is followed, and is removed by the next run if its process has died.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from persam_video.errors import OutputError
 from persam_video.messages import one_line, parameter
+
+_MAX_NAME_BYTES = 255
+_PARTIAL = ".part"
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -18,10 +28,13 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         OutputError: it cannot be written; an existing file of that name stays as it is.
     """
     check_writable(path)
-    path = path.resolve()  # a symbolic link stays one
-    partial, folders = partial_path(path), CreatedFolders()
+    folders = CreatedFolders()
     try:
+        path = path.resolve()  # a symbolic link stays one
         folders.create(path.parent)
+        remove_dead_partials(path)
+        partial = partial_path(path)
+        create_exclusively(partial)
         with renamed_when_complete(partial, path):
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
@@ -38,21 +51,71 @@ def check_writable(path: Path, *, overwrite: bool = True) -> None:
     Raises:
         OutputError: the file exists, the path is not one of a file, or its folder is not writable.
     """
-    if not overwrite and path.is_file():
+    try:
+        found = path.stat() if path.exists() else None
+        target = path.resolve()
+        folder = next(each for each in target.parents if each.exists())
+        is_writable = os.access(folder, os.W_OK | os.X_OK)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.lstat()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({one_line(error)}); give another file") from error
+    if not path.name:
+        raise OutputError(f"{str(path)!r} cannot be written (it is a folder); give the name of a file")
+    if found is not None and stat.S_ISREG(found.st_mode) and not overwrite:
         raise OutputError(f"{path} exists already; give {parameter('overwrite', True)} to replace it")
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file"
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise OutputError(f"{path} cannot be written (it is {kind}); give the name of a file")
-    folder = next(each for each in path.resolve().parents if each.exists())
     if not folder.is_dir():
         raise OutputError(f"{path} cannot be written ({folder} is a file, not a folder); give another file")
-    if not os.access(folder, os.W_OK):
+    if not is_writable:
         raise OutputError(f"{path} cannot be written ({folder} is not writable); give another file")
 
 
 def partial_path(path: Path) -> Path:
     """Hidden name beside a file, private to this process, under which the file is written until it is complete."""
-    return path.with_name(f".{path.name}-{os.getpid()}.part")
+    return hidden_path(path, f"-{os.getpid()}{_PARTIAL}")
+
+
+def hidden_path(path: Path, suffix: str) -> Path:
+    """Hidden name beside a file: its own with a suffix, or a digest of it where that would be too long."""
+    hidden = f".{path.name}{suffix}"
+    if len(os.fsencode(hidden)) > _MAX_NAME_BYTES:
+        hidden = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}{suffix}"
+    return path.with_name(hidden)
+
+
+def create_exclusively(partial: Path) -> None:
+    """Create an empty file that was not there; what has the name, a link for example, is removed.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    with suppress(FileNotFoundError):
+        partial.unlink()
+    partial.touch(exist_ok=False)
+
+
+def remove_dead_partials(path: Path) -> None:
+    """Remove what processes that have died left of a file (`partial_path`)."""
+    names = re.escape(hidden_path(path, "-PID").name).replace("PID", r"(\d+)") + re.escape(_PARTIAL)
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            found = re.fullmatch(names, each.name)
+            if found is not None and not _is_running(int(found[1])):
+                with suppress(OSError):
+                    each.unlink()
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 @contextmanager

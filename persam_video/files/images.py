@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,21 +14,43 @@ import PIL.ImageOps
 
 from persam_video.errors import InputError, PersamError
 from persam_video.frame import Image
-from persam_video.messages import one_line
+from persam_video.messages import one_line, parameter
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
+MAX_PIXELS = 1 << 26
+"""Default limit of an image's or frame's pixels: 8192×8192. A file of a few hundred bytes can claim to be larger."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+"""Pillow's formats that are read. Others are not meant, and Pillow would hand PostScript to Ghostscript, whatever the
+file's name is."""
+
+
 @contextmanager
-def open_image(path: str | Path, error_type: type[PersamError] = InputError) -> Generator[PIL.Image.Image, None, None]:
+def open_image(
+    path: str | Path, error_type: type[PersamError] = InputError, *, max_pixels: int | None = None
+) -> Generator[PIL.Image.Image, None, None]:
     """Image file open in Pillow.
 
     Args:
-        error_type: raised, with a message of one line, for a file that does not exist or cannot be read as an image,
-            also where that turns out only in the block, as its pixels are decoded.
+        error_type: raised, with a message of one line, for a file that does not exist, cannot be read as an image or
+            is too large, also where that turns out only in the block, as its pixels are decoded.
+        max_pixels: limit of the image's pixels; None: `MAX_PIXELS`.
     """
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        with PIL.Image.open(path) as image:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for a writer
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise error_type(f"{path}: cannot be read as an image (it is {kind}); give an image file")
+        _raise_limit_of_pillow(limit)
+        with PIL.Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > limit:
+                raise error_type(
+                    f"{path}: is {image.width}×{image.height} pixels, more than the limit of {limit:,}; "
+                    f"reduce it, or raise {parameter('max_pixels')}"
+                )
             yield image
     except PersamError:
         raise
@@ -39,19 +62,27 @@ def open_image(path: str | Path, error_type: type[PersamError] = InputError) -> 
         ) from error
 
 
-def check_image(path: str | Path) -> None:
+def _raise_limit_of_pillow(limit: int) -> None:
+    """Let Pillow open images up to a limit, which it otherwise refuses from 179 million pixels on."""
+    if PIL.Image.MAX_IMAGE_PIXELS is not None and limit > PIL.Image.MAX_IMAGE_PIXELS:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+def check_image(path: str | Path, *, max_pixels: int | None = None) -> None:
     """Raise InputError unless a file begins as an image file does; its pixels are not decoded."""
-    with open_image(path):
+    with open_image(path, max_pixels=max_pixels):
         pass
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, max_pixels: int | None = None) -> Image:
     """RGB image of a file, uint8, H×W×3: turned as its EXIF data demands, without its transparency, 16-bit grey scaled.
 
+    Args:
+        max_pixels: limit of the image's pixels; None: `MAX_PIXELS`.
     Raises:
-        InputError: the file does not exist or cannot be read as an image.
+        InputError: the file does not exist, cannot be read as an image, or is too large.
     """
-    with open_image(path) as opened:
+    with open_image(path, max_pixels=max_pixels) as opened:
         image = PIL.ImageOps.exif_transpose(opened)
         if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow would clip these at 255
             grey = np.clip(np.asarray(image, dtype=np.float32), 0, 65535)

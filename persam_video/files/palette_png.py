@@ -80,6 +80,8 @@ def read_palette_png(path: str | Path) -> LabelMap:
 
 def is_mask_png(path: str | Path) -> bool:
     """Whether a file is an indexed PNG with DAVIS' (or VOC's) whole palette, as masks have; reads its header only."""
+    if not Path(path).is_file():  # opening a pipe would wait for a writer
+        return False
     try:
         with PilImage.open(path, formats=["PNG"]) as image:
             return image.mode == "P" and image.palette is not None and image.palette.palette in _MASK_PALETTES

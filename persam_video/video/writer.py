@@ -16,7 +16,14 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from persam_video.errors import OutputError
-from persam_video.files.atomic import CreatedFolders, check_writable, partial_path
+from persam_video.files.atomic import (
+    CreatedFolders,
+    check_writable,
+    create_exclusively,
+    partial_path,
+    remove_dead_partials,
+)
+from persam_video.files.locks import OutputLock
 from persam_video.frame import Image
 from persam_video.video.audio import AudioCopy
 
@@ -75,11 +82,18 @@ class VideoWriter:
         self._audio: AudioCopy | None = None
         self._created = CreatedFolders()
         self._partial = partial_path(self.path)
+        self._lock: OutputLock | None = None
         try:
             _check_path(self.path, audio_from, overwrite)
             self._created.create(self.path.parent)
-            self._partial.touch()
+            self._lock = OutputLock(self.path)
+            check_writable(self.path, overwrite=overwrite)  # another run may just have finished
+            remove_dead_partials(self.path)
+            create_exclusively(self._partial)
             self._stream = self._open(frame_rate, audio_from)
+        except OutputError:
+            self.discard()
+            raise
         except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
@@ -136,6 +150,7 @@ class VideoWriter:
             container, self._container = self._container, None
             container.close()
             self._partial.replace(self.path)
+            self._release()
         except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
@@ -145,14 +160,26 @@ class VideoWriter:
         if self._audio is not None:
             self._audio.close()
         container, self._container = self._container, None
-        # First, so that closing does not spend time on finishing the file.
-        self._partial.unlink(missing_ok=True)
-        if container is not None:
-            with suppress(*_WRITE_ERRORS):
-                container.close()
+        if self._lock is not None:  # else nothing was created, and a partial file is another writer's
+            # First, so that closing does not spend time on finishing the file.
+            self._remove_partial()
+            if container is not None:
+                with suppress(*_WRITE_ERRORS):
+                    container.close()
+                self._remove_partial()
+            self._release()
+        with suppress(OSError):
+            if not self.path.exists():
+                self._created.remove_empty()
+
+    def _remove_partial(self) -> None:
+        with suppress(OSError):
             self._partial.unlink(missing_ok=True)
-        if not self.path.exists():
-            self._created.remove_empty()
+
+    def _release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     def __enter__(self) -> Self:
         return self
