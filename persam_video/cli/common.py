@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm.auto import tqdm
 
+from persam_video.cli.terminal import complain, interruptible, tolerant_streams
 from persam_video.errors import InputError, PersamError
-from persam_video.messages import name_options
+from persam_video.messages import name_options, one_line, printable
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
 
@@ -25,12 +28,25 @@ EXIT_DAMAGED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+_ADVICE = {
+    errno.EACCES: "give a path that you may read or write",
+    errno.EPERM: "give a path that you may read or write",
+    errno.EROFS: "give a path on a disk that can be written to",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOENT: "give a file that exists",
+    errno.ENOTDIR: "give a folder where a file is named as one",
+    errno.ENOSPC: "free some space, or give another disk",
+    errno.EDQUOT: "free some space, or give another disk",
+    errno.EMFILE: "close other files, or raise the limit of open files",
+}
+"""What can be done about an error of the operating system, by its number."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        self.exit(EXIT_USAGE, printable(f"{self.prog}: error: {message}; see {self.prog} --help") + "\n")
 
 
 def add_model_options(
@@ -107,7 +123,7 @@ class _LineHandler(logging.Handler):
         line = f"{self._program}: {record.levelname.lower()}: {record.getMessage()}"
         if line not in self._printed:  # the mask of a later frame is read twice, and may be warned of each time
             self._printed.add(line)
-            tqdm.write(line, file=sys.stderr)
+            tqdm.write(printable(line), file=sys.stderr)
 
 
 @contextmanager
@@ -115,7 +131,7 @@ def _lines_on_stderr(program: str) -> Generator[None, None, None]:
     """Print log records of the library, and Python's warnings, as lines that begin with the program's name."""
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        tqdm.write(f"{program}: warning: {message}", file=sys.stderr)
+        tqdm.write(printable(f"{program}: warning: {message}"), file=sys.stderr)
 
     logger, handler = logging.getLogger("persam_video"), _LineHandler(program)
     propagate = logger.propagate
@@ -133,18 +149,46 @@ def _lines_on_stderr(program: str) -> Generator[None, None, None]:
 
 
 def run(program: str, main: Callable[[], int]) -> int:
-    """Exit code of a command's main part; exceptions of this package are printed as one line on stderr."""
-    keep_freed_memory()
-    collect_garbage_rarely()
-    with name_options(), _lines_on_stderr(program):
+    """Exit code of a command, from its arguments to its last line.
+
+    Exceptions of this package and of the operating system are printed as one line on stderr; so is an interruption, by
+    Ctrl-C, SIGTERM or SIGHUP, where the command did not do so itself.
+    """
+    with tolerant_streams(), name_options(), _lines_on_stderr(program), interruptible() as interruption:
+        keep_freed_memory()
+        collect_garbage_rarely()
         try:
-            return main()
-        except PersamError as error:
-            print(f"{program}: error: {error}", file=sys.stderr)
-            return EXIT_USAGE if isinstance(error, InputError) else EXIT_DAMAGED
-        except KeyboardInterrupt:
-            print(f"{program}: interrupted; nothing was written", file=sys.stderr)
-            return EXIT_INTERRUPTED
+            code = main()
+        except BaseException as error:
+            if interruption.number is None:
+                code = _report(program, error)
+            else:  # whatever an import or a library made of it
+                complain(f"{program}: interrupted; nothing was written")
+                code = EXIT_INTERRUPTED
+        return 128 + interruption.number if code == EXIT_INTERRUPTED and interruption.number else code
+
+
+def _report(program: str, error: BaseException) -> int:
+    """Print an exception that a user can do something about, and return the exit code; raise any other."""
+    if isinstance(error, PersamError):
+        complain(f"{program}: error: {error}")
+        return EXIT_USAGE if isinstance(error, InputError) else EXIT_DAMAGED
+    if isinstance(error, OSError):
+        complain(f"{program}: error: {describe_os_error(error)}")
+        return EXIT_USAGE
+    if isinstance(error, MemoryError):
+        complain(f"{program}: error: not enough memory; give smaller frames, or close other programs")
+        return EXIT_USAGE
+    raise error
+
+
+def describe_os_error(error: OSError) -> str:
+    """An error of the operating system, with the file that it is about and what can be done."""
+    name = error.filename if error.filename is not None else "a file"
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    advice = _ADVICE.get(error.errno or 0, "check the file, its folder and its disk")
+    return f"{name}: {one_line(error)}; {advice}"
 
 
 def frame_or_seconds(text: str) -> int | float:

@@ -22,6 +22,7 @@ from persam_video.cli.common import (
     positive,
     run,
 )
+from persam_video.cli.terminal import complain, say
 from persam_video.errors import InputError, OutputError
 from persam_video.evaluation.davis.dataset import (
     DEFAULT_SPLIT,
@@ -35,7 +36,7 @@ from persam_video.evaluation.davis.scoring import SequenceScores, evaluate
 from persam_video.evaluation.davis.tables import as_json, screen_table, write_csv
 from persam_video.evaluation.run_record import describe_record
 from persam_video.files.atomic import check_writable, write_atomic
-from persam_video.messages import pluralize
+from persam_video.messages import pluralize, printable
 
 if TYPE_CHECKING:
     from persam_video.evaluation.dataset_run import SequenceRun
@@ -49,8 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0, 1 if a sequence could not be tracked, 2 for invalid input, 130 after Ctrl-C.
     """
+    return run(PROGRAM, lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    return run(PROGRAM, lambda: int(options.command(options)))
+    return int(options.command(options))
 
 
 def _parser() -> Parser:
@@ -158,15 +163,15 @@ def _run(options: argparse.Namespace) -> int:
                 if each.error is not None:
                     errors.append(f"{each.name}: {each.error}")
                 elif not options.quiet:
-                    tqdm.write(_summary(each))
+                    tqdm.write(printable(_summary(each)))
         _score_run(dataset, [each for each in runs if each.error is None], options, errors)
     except KeyboardInterrupt:
         done = pluralize(len(runs) - len(errors), "sequence")
-        print(f"{PROGRAM}: interrupted; {done} done, the same command resumes there", file=sys.stderr)
+        complain(f"{PROGRAM}: interrupted; {done} done, the same command resumes there")
         return EXIT_INTERRUPTED
     finally:
         for error in errors:
-            print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+            complain(f"{PROGRAM}: error: {error}")
     return EXIT_DAMAGED if errors else 0
 
 
@@ -188,14 +193,15 @@ def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse
 
     if runs and not options.quiet:
         frames = pluralize(sum(each.frames for each in runs), "frame")
-        print(f"in all {frames}, {frames_per_second(runs):.2f} frames/s -> {options.out}\n")
+        say(f"in all {frames}, {frames_per_second(runs):.2f} frames/s -> {options.out}")
+        say("")
     rates = {each.name: each.frames_per_second for each in runs}
     scored: list[DavisSequence] = []
     scores: list[SequenceScores] = []
     for sequence in (each for each in dataset.sequences if each.name in rates):
         if reason := sequence.why_not_scored():
             if not options.quiet:
-                print(f"{sequence.name} is not scored: {reason}")
+                say(f"{sequence.name} is not scored: {reason}")
             continue
         try:
             scores += evaluate([sequence], options.out, ignore_void=options.ignore_void, threads=options.threads)
@@ -261,8 +267,9 @@ def _write_scores(
         write_report(options.report, sequences, scores, results, title=title, about=about, frames_per_second=rates)
         written.append(options.report)
     if not options.quiet:
-        print(screen_table(scores, rates))
-        print("-> " + ", ".join(map(str, written)))
+        for line in screen_table(scores, rates).splitlines():
+            say(line)
+        say("-> " + ", ".join(map(str, written)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 
 from persam_video import __version__
 from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run
+from persam_video.cli.terminal import complain, say
 from persam_video.errors import InputError, OutputError
 from persam_video.messages import pluralize
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
@@ -26,20 +28,22 @@ if TYPE_CHECKING:
     from persam_video.sam.models import Sam
     from persam_video.segmenter import Segmenter
 
+logger = logging.getLogger("persam_video.cli.segment")  # also where it runs as a script
+
 PROGRAM = "persam-segment"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code: 0; 1 if an image is damaged; 2 for invalid input; 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    return run(PROGRAM, lambda: _main(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _main(arguments: list[str]) -> int:
     if any(word.partition("=")[0] == "--dreambooth" for word in arguments):
-        options = _dreambooth_parser().parse_args(arguments)
-        return run(PROGRAM, lambda: _dreambooth(options))
+        return _dreambooth(_dreambooth_parser().parse_args(arguments))
     if arguments[:1] == ["eval"]:
-        options = _eval_parser().parse_args(arguments[1:])
-        return run(PROGRAM, lambda: _evaluate(options))
-    options = _parser().parse_args(arguments)
-    return run(PROGRAM, lambda: _segment(options))
+        return _evaluate(_eval_parser().parse_args(arguments[1:]))
+    return _segment(_parser().parse_args(arguments))
 
 
 def _parser() -> Parser:
@@ -146,7 +150,7 @@ def _segment(options: argparse.Namespace) -> int:
 
     code = _for_each(paths, references, segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"{pluralize(masks.count, 'image')}, objects found in {found} -> {masks.folder}, {overlays}")
+        say(f"{pluralize(masks.count, 'image')}, objects found in {found} -> {masks.folder}, {overlays}")
     return code
 
 
@@ -169,7 +173,7 @@ def _dreambooth(options: argparse.Namespace) -> int:
 
     code = _for_each(paths, [(reference_image, foreground)], segment, options, masks)
     if not options.quiet and code != EXIT_INTERRUPTED:
-        print(f"masks of {pluralize(masks.count, 'image')} -> {options.out}")
+        say(f"masks of {pluralize(masks.count, 'image')} -> {options.out}")
     return code
 
 
@@ -195,13 +199,13 @@ def _for_each(
             try:
                 image = read_image(path)
             except InputError as error:
-                tqdm.write(f"{PROGRAM}: warning: {error}; skipped", file=sys.stderr)
+                logger.warning("%s; skipped", error)
                 skipped += 1
                 continue
             segment(segmenter, path, image)
     except KeyboardInterrupt:
         written = f"the results of {pluralize(masks.count, 'image')} are in {options.out}"
-        print(f"{PROGRAM}: interrupted; {written if masks.count else 'nothing was written'}", file=sys.stderr)
+        complain(f"{PROGRAM}: interrupted; {written if masks.count else 'nothing was written'}")
         return EXIT_INTERRUPTED
     finally:
         masks.close()
@@ -228,7 +232,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         for each in tqdm(objects, "objects", unit="object", disable=options.quiet)
     }
     learned = 2 if options.method == "persam-f" else 0
-    print(table(scores, options.method, learned))
+    for line in table(scores, options.method, learned).splitlines():
+        say(line)
     if options.json is not None:
         record: dict[str, Any] = {
             "method": options.method,

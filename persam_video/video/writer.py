@@ -16,14 +16,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from persam_video.errors import OutputError
-from persam_video.files.atomic import (
-    CreatedFolders,
-    check_writable,
-    create_exclusively,
-    partial_path,
-    remove_dead_partials,
-)
-from persam_video.files.locks import OutputLock
+from persam_video.files.atomic import create_exclusively
+from persam_video.files.output_file import OutputFile
 from persam_video.frame import Image
 from persam_video.video.audio import AudioCopy
 
@@ -80,16 +74,11 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._container: OutputContainer | None = None
         self._audio: AudioCopy | None = None
-        self._created = CreatedFolders()
-        self._partial = partial_path(self.path)
-        self._lock: OutputLock | None = None
+        self._file: OutputFile | None = None
         try:
-            _check_path(self.path, audio_from, overwrite)
-            self._created.create(self.path.parent)
-            self._lock = OutputLock(self.path)
-            check_writable(self.path, overwrite=overwrite)  # another run may just have finished
-            remove_dead_partials(self.path)
-            create_exclusively(self._partial)
+            _check_path(self.path, audio_from)
+            self._file = OutputFile(self.path, overwrite=overwrite)
+            create_exclusively(self._file.partial)
             self._stream = self._open(frame_rate, audio_from)
         except OutputError:
             self.discard()
@@ -149,8 +138,9 @@ class VideoWriter:
                 self._audio.close()
             container, self._container = self._container, None
             container.close()
-            self._partial.replace(self.path)
-            self._release()
+            assert self._file is not None
+            self._file.partial.replace(self.path)
+            self._file.release()
         except _WRITE_ERRORS as error:
             self.discard()
             raise self._error(error) from error
@@ -160,26 +150,13 @@ class VideoWriter:
         if self._audio is not None:
             self._audio.close()
         container, self._container = self._container, None
-        if self._lock is not None:  # else nothing was created, and a partial file is another writer's
-            # First, so that closing does not spend time on finishing the file.
-            self._remove_partial()
-            if container is not None:
-                with suppress(*_WRITE_ERRORS):
-                    container.close()
-                self._remove_partial()
-            self._release()
-        with suppress(OSError):
-            if not self.path.exists():
-                self._created.remove_empty()
-
-    def _remove_partial(self) -> None:
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
-
-    def _release(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+        if self._file is None:
+            return
+        self._file.remove_partial()  # first, so that closing does not spend time on finishing the file
+        if container is not None:
+            with suppress(*_WRITE_ERRORS):
+                container.close()
+        self._file.release()
 
     def __enter__(self) -> Self:
         return self
@@ -207,8 +184,9 @@ class VideoWriter:
         return stream
 
     def _open_container(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
+        assert self._file is not None
         muxer = _MUXERS[self.path.suffix.lower()]
-        self._container = container = av.open(f"file:{self._partial}", "w", format=muxer)
+        self._container = container = av.open(f"file:{self._file.partial}", "w", format=muxer)
         stream = container.add_stream(
             "libx264", rate=frame_rate.limit_denominator(10**6) if frame_rate else 24, options=dict(_QUALITY)
         )
@@ -264,12 +242,11 @@ class VideoWriter:
         return OutputError(f"{self.path}: cannot be written ({reason}); give a writable path with free space")
 
 
-def _check_path(path: Path, audio_from: Path | None, overwrite: bool) -> None:
+def _check_path(path: Path, audio_from: Path | None) -> None:
     if path.suffix.lower() not in _MUXERS:
         raise OutputError(f"{path}: the suffix must be one of {', '.join(_MUXERS)}, not {path.suffix or 'none'!r}")
     if path.exists() and audio_from is not None and audio_from.exists() and path.samefile(audio_from):
         raise OutputError(f"{path}: is the video that is read; give another name")
-    check_writable(path, overwrite=overwrite)
 
 
 def _movie_timescale(container: OutputContainer) -> int:

@@ -1,0 +1,32 @@
+"""Entry points of the commands. Imports nothing heavy, so that Ctrl-C during the imports ends like any other."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+_EXIT_INTERRUPTED = 130
+
+
+def track() -> int:
+    """``persam-track``."""
+    return _main("track")
+
+
+def davis() -> int:
+    """``persam-davis``."""
+    return _main("davis")
+
+
+def segment() -> int:
+    """``persam-segment``."""
+    return _main("segment")
+
+
+def _main(command: str) -> int:
+    try:
+        code: int = import_module(f"persam_video.cli.{command}").main()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"persam-{command}: interrupted; nothing was written\n")
+        return _EXIT_INTERRUPTED
+    return code
