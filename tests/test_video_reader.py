@@ -566,3 +566,36 @@ def test_frames_decoded_on_cuda_are_the_same_within_rounding() -> None:
     with open_video(clip) as expected, open_video(clip, hwaccel="cuda") as got:
         for a, b in zip(expected, got, strict=True):
             assert np.abs(a.image.astype(int) - b.image.astype(int)).max() <= 2
+
+
+# --- pixels that are not square ---
+
+
+def _anamorphic(path: Path, aspect: Fraction, rotation: int | None = None) -> Path:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        for number in range(3):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(marked_image(number))))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_pixel_aspect(suffix: str, tmp_path: Path) -> None:
+    with open_video(_anamorphic(tmp_path / f"wide.{suffix}", Fraction(4, 3))) as reader:
+        assert reader.info.pixel_aspect == Fraction(4, 3)
+        assert (reader.info.width, reader.info.height) == (WIDTH, HEIGHT)
+    with open_video(_anamorphic(tmp_path / f"absurd.{suffix}", Fraction(200))) as reader:
+        assert reader.info.pixel_aspect == 1
+    with open_video(write_clip(tmp_path / f"square.{suffix}", range(2))) as reader:
+        assert reader.info.pixel_aspect == 1
+
+
+@pytest.mark.parametrize(("degrees", "aspect"), [(90, Fraction(3, 4)), (180, Fraction(4, 3)), (270, Fraction(3, 4))])
+def test_pixel_aspect_turns_with_the_frame(degrees: int, aspect: Fraction, tmp_path: Path) -> None:
+    with open_video(_anamorphic(tmp_path / "turned.mp4", Fraction(4, 3), degrees)) as reader:
+        assert reader.info.pixel_aspect == aspect

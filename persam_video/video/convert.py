@@ -40,6 +40,7 @@ class RgbConverter:
     """Converts decoded frames to upright RGB images, all of the size of the first one."""
 
     def __init__(self) -> None:
+        self.is_transposed = False  # whether the last frame was turned by 90 or 270 degrees
         self._reformatter = VideoReformatter()  # shared by all frames: a new one would compute its tables again
         self._planar = VideoReformatter()
         self._stored_size: tuple[int, int] | None = None
@@ -66,28 +67,34 @@ class RgbConverter:
         image = cast(Image, rgb.to_ndarray())
         if frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
             image = _LIMITED_TO_FULL[image]  # the converter takes all grey for full range
+        upright, self.is_transposed = _upright(image, frame)
         # A copy, so that the image does not keep the decoder's buffers alive.
-        return np.array(_upright(image, frame), order="C")
+        return np.array(upright, order="C")
 
 
-def _upright(image: Image, frame: av.VideoFrame) -> Image:
-    """View of ``image`` rotated and mirrored by the frame's display matrix, in steps of 90 degrees."""
+def _upright(image: Image, frame: av.VideoFrame) -> tuple[Image, bool]:
+    """View of ``image`` rotated and mirrored by the frame's display matrix, in steps of 90 degrees.
+
+    Returns:
+        The view, and whether its width is the height of ``image``.
+    """
     try:
         # Not ``frame.side_data``: that makes a reference cycle with the frame, so that dozens of frames keep their
         # buffers until the garbage collector runs.
         side_data = _SideData(frame)
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
     except (KeyError, ValueError):  # there is none, or this PyAV has no name for other side data
-        rotated: Image = np.rot90(image, round(frame.rotation / 90) % 4)
-        return rotated
+        turns = round(frame.rotation / 90) % 4
+        return np.rot90(image, turns), turns % 2 == 1
     # A point (x, y) goes to (a x + c y, b x + d y).
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) > abs(a):
+    is_transposed = abs(b) > abs(a)
+    if is_transposed:
         image = image.transpose(1, 0, 2)
         mirror_x, mirror_y = c < 0, b < 0
     else:
         mirror_x, mirror_y = a < 0, d < 0
-    return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+    return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1], is_transposed
 
 
 class Deinterlacer:

@@ -26,6 +26,7 @@ class ImageSequence:
         self.path = source if source.is_dir() else self._paths[0].parent
         self.frame_rate: Fraction | None = frame_rate
         self.time_base = 1 / frame_rate
+        self.pixel_aspect = Fraction(1)
         self.total: int | None = len(self._paths)
         self.count = 0  # of the images passed, wanted or not
 

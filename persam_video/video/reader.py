@@ -32,6 +32,8 @@ class VideoInfo:
         frame_count: how many frames the reader will yield. Where the container does not count them it is estimated
             from the duration, good for a progress bar; None where even that is unknown.
         is_images: whether the frames are image files, not those of a video file.
+        pixel_aspect: width of a pixel divided by its height, upright; 1 where unknown. Frames are not stretched for it:
+            a video of 360×272 with 4:3 is shown as 480×272.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class VideoInfo:
     frame_rate: Fraction | None
     frame_count: int | None
     is_images: bool
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class VideoReader:
@@ -73,6 +76,7 @@ class VideoReader:
             frame_rate=rate / span.stride if rate else None,
             frame_count=span.count(source.total, rate),
             is_images=isinstance(source, ImageSequence),
+            pixel_aspect=source.pixel_aspect,
         )
 
     @property

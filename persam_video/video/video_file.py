@@ -22,6 +22,7 @@ from persam_video.video.convert import Deinterlacer, RgbConverter
 from persam_video.video.span import Span
 
 _KINDS = "give an mp4, mov, mkv, webm, avi or gif file, a folder of images, or a glob pattern of image files"
+_MAX_PIXEL_ASPECT = 10  # what is beyond it is no camera's, but a damaged header's
 _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -57,11 +58,20 @@ class VideoFile:
         self.frame_rate = as_fraction(stream.average_rate) or as_fraction(stream.guessed_rate)
         self.total = self._frame_count()
         self.count = 0  # of the frames passed, wanted or not
+        self._converter = RgbConverter()
         self._tail_is_missing = False
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel of the upright frames divided by its height, once a frame was read; 1 where unknown."""
+        aspect = as_fraction(self._stream.sample_aspect_ratio)
+        if aspect is None or not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
+            return Fraction(1)
+        return 1 / aspect if self._converter.is_transposed else aspect
 
     def frames(self, span: Span) -> Generator[Frame, None, None]:
         """The wanted frames, in presentation order.
@@ -69,7 +79,6 @@ class VideoFile:
         Raises:
             DamagedVideoError: the file is damaged or truncated; every frame before that was yielded.
         """
-        converter = RgbConverter()
         step = max(round(1 / (self.frame_rate * self.time_base)), 1) if self.frame_rate else 1
         first_pts = last_pts = None
         try:
@@ -85,7 +94,7 @@ class VideoFile:
                 if span.is_past(index, time):
                     return
                 if span.wants(index, time):
-                    image = converter.convert(frame)
+                    image = self._converter.convert(frame)
                     yield Frame(index=index, image=image, name=f"{index:05d}", pts=pts, time_base=self.time_base)
                 self.count = index + 1
         except (_BrokenError, av.FFmpegError) as error:
