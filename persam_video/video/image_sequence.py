@@ -20,7 +20,8 @@ class ImageSequence:
         VideoError: there is no image file, or two of them would have masks of the same name.
     """
 
-    def __init__(self, source: Path, frame_rate: Fraction) -> None:
+    def __init__(self, source: Path, frame_rate: Fraction, max_pixels: int | None = None) -> None:
+        self._max_pixels = max_pixels
         self._source = source
         self._paths = _find_images(source)
         self.path = source if source.is_dir() else self._paths[0].parent
@@ -43,7 +44,7 @@ class ImageSequence:
                 return
             if span.wants(index, time):
                 try:
-                    image = read_image(path)
+                    image = read_image(path, max_pixels=self._max_pixels)
                 except InputError as error:
                     before = f"; {pluralize(index, 'image')} before it could be read" if index else ""
                     raise DamagedVideoError(f"{error}{before}", frame_index=index) from error

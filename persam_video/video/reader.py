@@ -34,6 +34,8 @@ class VideoInfo:
         is_images: whether the frames are image files, not those of a video file.
         pixel_aspect: width of a pixel divided by its height, upright; 1 where unknown. Frames are not stretched for it:
             a video of 360×272 with 4:3 is shown as 480×272.
+        starts_late: whether the reader was asked to leave out frames at the beginning (``start``).
+        ends_early: the same of the end (``end``).
     """
 
     path: Path
@@ -44,6 +46,8 @@ class VideoInfo:
     frame_count: int | None
     is_images: bool
     pixel_aspect: Fraction = Fraction(1)
+    starts_late: bool = False
+    ends_early: bool = False
 
 
 class VideoReader:
@@ -76,6 +80,8 @@ class VideoReader:
             frame_rate=rate / span.stride if rate else None,
             frame_count=span.count(source.total, rate),
             is_images=isinstance(source, ImageSequence),
+            starts_late=span.start > 0,
+            ends_early=span.end is not None,
             pixel_aspect=source.pixel_aspect,
         )
 
@@ -145,6 +151,8 @@ def open_video(
     stride: int = 1,
     image_frame_rate: Fraction | int = 24,
     hwaccel: str | None = None,
+    stream: int | None = None,
+    max_pixels: int | None = None,
 ) -> VideoReader:
     """Open a video file (mp4, mov, mkv, webm, avi, gif), a folder of images, or a glob pattern of image files.
 
@@ -157,6 +165,8 @@ def open_video(
         stride: 1 for every frame, 2 for every other one.
         image_frame_rate: frames per second of image files.
         hwaccel: the kind of device that decodes a video file, such as ``cuda``; None for the CPU.
+        stream: index of the video stream among all streams of the file; None: the first that is no cover art.
+        max_pixels: limit of an image's pixels; None: `MAX_PIXELS`.
 
     Raises:
         VideoError: the source does not exist, is not a video, or holds no frame, or ``start``, ``end``, ``stride``
@@ -168,9 +178,9 @@ def open_video(
         raise VideoError(f"{parameter('image_frame_rate', image_frame_rate)}: it must be above 0")
     path = Path(source)
     if path.is_dir() or (not path.exists() and any(character in str(source) for character in "*?[")):
-        return VideoReader(ImageSequence(path, Fraction(image_frame_rate)), span)
+        return VideoReader(ImageSequence(path, Fraction(image_frame_rate), max_pixels), span)
     if not path.is_file():
         raise VideoError(f"{path}: no such file; give a video file, a folder of images, or a pattern of image files")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise VideoError(f'{path}: is a single image; give its folder, or a glob pattern like "*{path.suffix}"')
-    return VideoReader(VideoFile(path, hwaccel), span)
+    return VideoReader(VideoFile(path, hwaccel, stream), span)

@@ -35,17 +35,19 @@ class VideoFile:
 
     Args:
         hwaccel: the kind of device that decodes, such as ``cuda``; None for the CPU.
+        stream_index: of the stream among all; None: the first video that is no cover art.
 
     Raises:
         VideoError: it does not exist, is not a video, or nothing in it can be decoded.
         DeviceError: the device cannot decode it.
     """
 
-    def __init__(self, path: Path, hwaccel: str | None = None) -> None:
+    def __init__(self, path: Path, hwaccel: str | None = None, stream_index: int | None = None) -> None:
         self.path = path
+        self._stream_index = stream_index
         self._container = _open(path, hwaccel)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = _video_stream(self._container, path, stream_index)
         except VideoError:
             self._container.close()
             raise
@@ -127,7 +129,7 @@ class VideoFile:
             # without threads gives the frames that can be decoded, and the error if there is one.
             self._container.close()
             self._container = _open(self.path)  # in software: only these decoders can do without threads
-            self._stream = _video_stream(self._container, self.path)
+            self._stream = _video_stream(self._container, self.path, self._stream_index)
             yield from islice(self._decode("NONE"), count, None)
 
     def _decode(self, thread_type: str) -> Iterator[av.VideoFrame]:
@@ -281,8 +283,12 @@ def main_video_stream(container: InputContainer) -> VideoStream | None:
     return next((stream for stream in container.streams.video if not stream.disposition & _COVER_ART), None)
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+def _video_stream(container: InputContainer, path: Path, index: int | None) -> VideoStream:
     stream = main_video_stream(container)
+    if index is not None:
+        stream = next((each for each in container.streams.video if each.index == index), None)
+        if stream is None:
+            raise VideoError(f"{path}: {parameter('stream', index)} is no video stream of it")
     if stream is None:
         raise VideoError(f"{path}: has no video stream; {_KINDS}")
     if stream.codec_context is None:
