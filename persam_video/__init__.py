@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from persam_video.outputs.masks import MaskOutput
     from persam_video.outputs.overlay import OverlayOutput
     from persam_video.prompt_masks import segment_prompts
-    from persam_video.run import VideoRun, open_run, track
+    from persam_video.run import open_run, track
     from persam_video.runtime.heap import keep_freed_memory
     from persam_video.sam.models import Sam, load_sam
     from persam_video.segmenter import Segmenter
     from persam_video.tracker import Tracker
     from persam_video.video.reader import VideoInfo, VideoReader, open_video
     from persam_video.video.writer import VideoWriter
+    from persam_video.video_run import VideoRun
 
 __version__ = "0.1.0"
 
@@ -72,13 +73,14 @@ _MODULES = {
     "outputs.masks": ("MaskOutput",),
     "outputs.overlay": ("OverlayOutput",),
     "prompt_masks": ("segment_prompts",),
-    "run": ("VideoRun", "open_run", "track"),
+    "run": ("open_run", "track"),
     "runtime.heap": ("keep_freed_memory",),
     "sam.models": ("Sam", "load_sam"),
     "segmenter": ("Segmenter",),
     "tracker": ("Tracker",),
     "video.reader": ("VideoInfo", "VideoReader", "open_video"),
     "video.writer": ("VideoWriter",),
+    "video_run": ("VideoRun",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

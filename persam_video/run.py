@@ -6,208 +6,33 @@ torch is imported late: it takes seconds, and errors in the video or the annotat
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from persam_video.errors import InputError, OutputError
-from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.errors import InputError
+from persam_video.files.atomic import write_atomic
+from persam_video.files.output_file import OutputFile
+from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
-from persam_video.frame import Frame, FrameResult, Image, LabelMap, ids_in
+from persam_video.frame import FrameResult, Image, LabelMap
 from persam_video.inputs.annotations import Annotations, FirstMask, read_annotations
-from persam_video.inputs.later_masks import LaterMasks, MaskSource
+from persam_video.inputs.later_masks import MaskSource
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method
-from persam_video.outputs.base import Output, OutputThreads, discard_outputs, open_outputs
-from persam_video.video.reader import VideoInfo, VideoReader, open_video
+from persam_video.outputs.base import Output, open_outputs
+from persam_video.video.reader import VideoReader, open_video
+from persam_video.video_run import VideoRun, release
 
 if TYPE_CHECKING:
     from persam_video.methods.saved_targets import SavedTargets
-    from persam_video.pipeline import StageSeconds
     from persam_video.sam.models import Sam
-    from persam_video.tracker import Tracker
 
 P = ParamSpec("P")
-logger = logging.getLogger(__name__)
-
-
-class VideoRun(Iterator[FrameResult]):
-    """A video that is being tracked: an iterator over the results of its frames, and a context manager.
-
-        with open_run("video.mp4", first_mask="ann.png", outputs=[MaskOutput("masks")]) as run:
-            for result in run:
-                ...
-
-    Frames are read and tracked as results are asked for, a few ahead, so that memory does not grow with the video. At
-    the end, on an error and on `close`, the video is closed and the outputs are finished with the frames that they
-    have. Made by `open_run`.
-
-    Attributes:
-        info: size, times and length of the video.
-        first_label_map: masks of the first frame, uint8, H×W, given or made by SAM of boxes and points; None where
-            there are only saved targets.
-        first_mask_file: file into which a mask made by SAM was written; None: there is none.
-    """
-
-    def __init__(
-        self,
-        reader: VideoReader,
-        sam: Sam,
-        tracker: Tracker,
-        annotations: Annotations,
-        label_map: LabelMap | None,
-        *,
-        outputs: Sequence[Output] = (),
-        first_mask_file: Path | None = None,
-        targets_file: Path | None = None,
-        progress: bool = False,
-    ) -> None:
-        from persam_video.pipeline import StageSeconds
-
-        self.info: VideoInfo = reader.info
-        self.first_label_map = label_map
-        self.first_mask_file = first_mask_file
-        self._reader = reader
-        self._sam = sam
-        self._tracker = tracker
-        self._later = annotations.later
-        self._outputs = outputs
-        self._writer = OutputThreads(())
-        self._targets_file = targets_file
-        self._progress = progress
-        self._seconds = StageSeconds()
-        self._results: Generator[FrameResult, None, None] | None = None
-        self._has_raised = False
-
-    @property
-    def object_ids(self) -> tuple[int, ...]:
-        """Ids of all objects so far, in the order in which they were added."""
-        return self._tracker.object_ids
-
-    @property
-    def seconds(self) -> StageSeconds:
-        """Seconds that each stage has worked so far."""
-        return replace(self._seconds, write=self._writer.seconds)
-
-    @property
-    def unreached_masks(self) -> tuple[int, ...]:
-        """Numbers of the frames whose later masks have not been used (yet), in ascending order."""
-        return self._later.unreached
-
-    @property
-    def output_errors(self) -> tuple[Exception, ...]:
-        """Errors of outputs that could not be finished, once the run has ended."""
-        return tuple(self._writer.errors)
-
-    def __iter__(self) -> VideoRun:
-        return self
-
-    def __next__(self) -> FrameResult:
-        """Result of the next frame; that of the first one has the given masks.
-
-        Raises:
-            DamagedVideoError: the video is damaged here; the results of all frames before were returned.
-            OutputError: an output cannot be written.
-        """
-        if self._results is None:
-            self._results = self._begin()
-        try:
-            return next(self._results)
-        except BaseException:
-            self._has_raised = True
-            raise
-
-    def close(self) -> None:
-        """End the run: close the video and finish the outputs. May be repeated.
-
-        Raises:
-            OutputError: an output cannot be finished.
-        """
-        if self._results is None:
-            self._results = _no_results()
-            discard_outputs(self._outputs)
-            self._reader.close()
-        self._results.close()
-        if self._writer.errors and not self._has_raised:
-            self._has_raised = True
-            raise self._writer.errors[0]
-
-    def __enter__(self) -> VideoRun:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._has_raised |= error is not None
-        self.close()
-
-    def _begin(self) -> Generator[FrameResult, None, None]:
-        """Results of all frames. They hold no reference to the run: dropping it closes them at once."""
-        from persam_video.methods.saved_targets import save_targets
-        from persam_video.pipeline import Pipeline
-
-        first, label_map, later = self._reader.first.index, self.first_label_map, self._later
-        tracker, sam, targets_file = self._tracker, self._sam, self._targets_file
-
-        def masks_at(frame: Frame) -> LabelMap | None:
-            return label_map if frame.index == first else later.pop(frame)
-
-        def on_annotated() -> None:
-            if targets_file is not None:
-                save_targets(targets_file, tracker.targets, sam, overwrite=True)
-
-        objects = len(self.object_ids) + (0 if label_map is None else len(ids_in(label_map)))
-        pipeline = Pipeline(tracker, sam, objects=objects, seconds=self._seconds)
-        bar = tqdm(
-            total=self.info.frame_count,
-            desc=self.info.path.name,
-            unit="frame",
-            disable=not self._progress,
-            leave=None,  # only where it is the outermost bar
-        )
-        self._writer = OutputThreads(self._outputs)
-        results = pipeline.results(self._reader, masks_at, on_annotated)
-        return _written(results, self._reader, self._writer, bar, later)
-
-
-def _no_results() -> Generator[FrameResult, None, None]:
-    yield from ()
-
-
-def _written(
-    results: Generator[FrameResult, None, None],
-    reader: VideoReader,
-    writer: OutputThreads,
-    bar: Any,
-    later: LaterMasks,
-) -> Generator[FrameResult, None, None]:
-    """Results, each of which is handed to the outputs; at the end everything is closed."""
-    try:
-        with reader, bar, writer, closing(results):
-            for result in results:
-                writer.put(result)
-                bar.update()
-                yield result
-    except GeneratorExit:  # closed early, on purpose
-        raise
-    except BaseException:
-        _warn_of_unreached(later)
-        raise
-    _warn_of_unreached(later)
-
-
-def _warn_of_unreached(later: LaterMasks) -> None:
-    if later.unreached:
-        numbers = ", ".join(map(str, later.unreached))
-        logger.warning("the masks of frames that were not reached had no effect: %s", numbers)
 
 
 def open_run(
@@ -223,6 +48,8 @@ def open_run(
     end: int | float | None = None,
     stride: int = 1,
     hwaccel: str | None = None,
+    stream: int | None = None,
+    max_pixels: int | None = None,
     outputs: Sequence[Output] = (),
     save_first_mask: str | Path | None = None,
     save_targets: str | Path | None = None,
@@ -250,6 +77,8 @@ def open_run(
         end: the frame before which to stop, in the same way; None: the end of the video.
         stride: take every so many frames.
         hwaccel: kind of device that decodes a video file (``cuda``, ``videotoolbox``, …); None: the processor.
+        stream: index of the video stream among all streams of the file; None: the one that a player shows.
+        max_pixels: limit of a frame's pixels; None: 67 million (8192×8192).
         outputs: such as `MaskOutput` and `OverlayOutput`.
         save_first_mask: file for the mask of the first frame, if SAM makes it of boxes or points.
         save_targets: file for the personalised targets, written whenever objects were personalised.
@@ -268,27 +97,36 @@ def open_run(
     if method is not None:
         check_method(method)
     if isinstance(source, VideoReader):
-        if (start, end, stride, hwaccel) != (0, None, 1, None):
-            raise InputError("start, end, stride and hwaccel of a VideoReader are those that it was opened with")
+        if (start, end, stride, hwaccel, stream, max_pixels) != (0, None, 1, None, None, None):
+            raise InputError("start, end, stride, hwaccel, … of a VideoReader are those that it was opened with")
         reader = source
     else:
-        reader = open_video(source, start=start, end=end, stride=stride, hwaccel=hwaccel)
+        reader = open_video(
+            source, start=start, end=end, stride=stride, hwaccel=hwaccel, stream=stream, max_pixels=max_pixels
+        )
     opened: Sequence[Output] = ()
+    reserved: list[OutputFile] = []
     try:
+        later = list(later_masks.items() if isinstance(later_masks, Mapping) else later_masks)
         annotations = read_annotations(
             reader,
             first_mask=first_mask,
             first_prompts=first_prompts,
             first_coco=first_coco,
-            later_masks=later_masks,
+            later_masks=later,
             allow_empty=targets is not None,
         )
         first_mask_file = Path(save_first_mask) if save_first_mask is not None and annotations.prompts else None
         targets_file = None if save_targets is None else Path(save_targets)
-        if first_mask_file is not None:
-            _check_first_mask_file(first_mask_file, first_mask, overwrite=overwrite)
-        if targets_file is not None:
-            check_writable(targets_file, overwrite=overwrite)
+        files = [path for path in (first_mask_file, targets_file) if path is not None]
+        refuse_overlaps(
+            [
+                *_input_paths(reader.info.path, first_prompts, first_coco, targets, options.checkpoint),
+                *(replace(each, is_mask=True) for each in _input_paths(first_mask, [mask for _, mask in later])),
+            ],
+            [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],
+        )
+        reserved.extend(OutputFile(path, overwrite=overwrite) for path in files)
         open_outputs(outputs, reader.info, overwrite=overwrite)
         opened = outputs
 
@@ -303,7 +141,7 @@ def open_run(
         if first_mask_file is not None and label_map is not None:
             _write_mask(first_mask_file, label_map)
     except BaseException:
-        discard_outputs(opened)
+        release(opened, reserved)
         reader.close()
         raise
     return VideoRun(
@@ -315,16 +153,20 @@ def open_run(
         outputs=outputs,
         first_mask_file=first_mask_file,
         targets_file=targets_file,
+        reserved=reserved,
         progress=bool(progress),
     )
 
 
-def _check_first_mask_file(path: Path, first_mask: FirstMask | None, *, overwrite: bool) -> None:
-    given = [first_mask] if isinstance(first_mask, (str, Path)) else first_mask
-    inputs = () if given is None or isinstance(given, np.ndarray) else given
-    if path.resolve() in [Path(mask).resolve() for mask in inputs]:
-        raise OutputError(f"{path}: is an input; the mask made of boxes and points would go there; name another output")
-    check_writable(path, overwrite=overwrite)
+def _input_paths(*values: Any) -> list[InputPath]:
+    """Files and folders among arguments, which may be lists of them; masks and objects in memory are left out."""
+    paths = []
+    for value in values:
+        if isinstance(value, (str, Path)):
+            paths.append(InputPath(Path(value)))
+        elif isinstance(value, (list, tuple)):
+            paths += _input_paths(*value)
+    return paths
 
 
 def _first_label_map(sam: Sam, image: Image, annotations: Annotations) -> LabelMap | None:

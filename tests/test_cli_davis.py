@@ -150,7 +150,7 @@ class TestEval:
         for option in ([], ["--ignore-void"]):
             file = tmp_path / "scores.json"
             options = ["--davis", str(root), "--results", str(results), "--json", str(file), "--sequences", "one"]
-            assert main(["eval", *options, *option, "--quiet"]) == 0
+            assert main(["eval", *options, *option, "--quiet", "--overwrite"]) == 0
             means.append(json.loads(file.read_text())["all"]["J-Mean"])
         assert means == [pytest.approx((1 + 0.75 + 1) / 3), 1]
 
@@ -196,7 +196,7 @@ class TestEval:
         [
             (["--threads", "0"], "'0' is not a number from 1 up"),
             (["--json", "."], ". cannot be written (it is a folder)"),
-            (["--report", ""], "cannot be written (it is a folder)"),
+            (["--report", ""], "the name is empty"),
         ],
     )
     def test_invalid_options_are_reported_before_scoring(

@@ -135,7 +135,7 @@ def test_not_writable(tmp_path: Path) -> None:
 
 
 def test_not_writable_leaves_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(Path, "touch", lambda *_, **__: fail())
     assert "(No space left on device)" in refused(tmp_path / "a" / "b" / "out")
     assert names(tmp_path) == []
 
@@ -154,6 +154,22 @@ def test_old_masks_are_removed_with_the_first_new_one(tmp_path: Path) -> None:
     writer.close()
     assert names(folder) == ["00001.png", "00002.png"]
     assert np.array_equal(read_palette_png(folder / "00001.png"), LABELS)
+
+
+def test_old_masks_outside_the_written_part_of_a_video_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    old_masks(folder, 8)
+    write_palette_png(folder / "00010.png", LABELS)
+    writer = MaskWriter(folder, overwrite=True, keep_earlier=True, keep_later=True)
+    for name in ("00002", "00004", "00006"):
+        writer.write(name, LABELS)
+    writer.close()
+    assert names(folder) == [f"{i:05d}.png" for i in (0, 1, 2, 4, 6, 7, 10)]
+    assert np.array_equal(read_palette_png(folder / "00004.png"), LABELS)
+    writer = MaskWriter(folder, overwrite=True, keep_earlier=True)
+    writer.write("00004", LABELS)
+    writer.close()
+    assert names(folder) == [f"{i:05d}.png" for i in (0, 1, 2, 4)]
 
 
 def test_nothing_but_masks_is_removed(tmp_path: Path) -> None:
@@ -192,12 +208,38 @@ def test_other_files_are_not_written_over(tmp_path: Path, overwrite: bool) -> No
 
 
 def test_without_overwrite_masks_of_another_run_are_left_alone(tmp_path: Path) -> None:
-    writer, other = MaskWriter(tmp_path / "out"), MaskWriter(tmp_path / "out")
-    other.write("00000", LABELS)
+    writer = MaskWriter(tmp_path / "out")
+    write_palette_png(tmp_path / "out" / "00000.png", LABELS)
     writer.write("00001", LABELS)
     assert names(tmp_path / "out") == ["00000.png", "00001.png"]
     with pytest.raises(OutputError, match=r"00000\.png exists"):
         writer.write("00000", LABELS)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_writers_of_one_folder(tmp_path: Path, overwrite: bool) -> None:
+    writer = MaskWriter(tmp_path / "out")
+    assert "another run is writing to it" in refused(tmp_path / "out", overwrite=overwrite)
+    writer.write("00000", LABELS)
+    writer.close()
+    MaskWriter(tmp_path / "out", overwrite=True).close()
+    assert names(tmp_path / "out") == ["00000.png"]
+
+
+def test_what_a_dead_run_left_is_removed_and_no_link_is_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".mask-999999999.part").write_text("of a process that is dead")
+    (folder / f".mask-{os.getppid()}.part").write_text("of a process that is running")
+    (folder / f".mask-{os.getpid()}.part").symlink_to(victim)
+    writer = MaskWriter(folder)
+    (folder / f".mask-{os.getpid()}.part").symlink_to(victim)
+    writer.write("00000", LABELS)
+    writer.close()
+    assert names(folder) == [f".mask-{os.getppid()}.part", "00000.png"]
+    assert victim.read_text() == "mine"
 
 
 # ---- failures while writing ----

@@ -343,3 +343,104 @@ def no_thread_is_left() -> Iterator[None]:
     before = psutil.Process(os.getpid()).num_threads()
     yield
     assert psutil.Process(os.getpid()).num_threads() <= before + 8  # those of torch's and OpenCV's own pools
+
+
+class TestVisibility:
+    def test_frames_in_which_each_object_is_visible(
+        self, here: Path, colours: Sam, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with open_run("clip.mp4", "ann.png", later_masks={5: draw([LATE], 5)[1]}, sam=colours) as run:
+            list(run)
+        assert run.visible_frames == {1: FRAMES, 2: FRAMES, 3: FRAMES - 5}
+        assert run.unseen_objects == ()
+        assert not caplog.records
+
+    def test_an_object_that_is_never_seen_again_is_named(
+        self, here: Path, colours: Sam, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gone = Square(3, BLUE, left=100, top=16, absent=range(1, FRAMES))
+        first = draw([*SQUARES, gone], 0)
+        frames = [first[0], *(draw([*SQUARES, gone], i)[0] for i in range(1, 4))]
+        with VideoWriter("gone.mp4", width=256, height=144, time_base=Fraction(1, 24), frame_rate=Fraction(24)) as file:
+            for pts, image in enumerate(frames):
+                file.write(image, pts)
+        with open_run("gone.mp4", first[1], sam=colours) as run:
+            list(run)
+        assert run.visible_frames == {1: 4, 2: 4, 3: 1}
+        assert run.unseen_objects == (3,)
+        assert "never seen after it was given: object 3" in caplog.text
+
+    def test_a_single_frame_is_no_reason_to_warn(
+        self, here: Path, colours: Sam, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with open_run("clip.mp4", "ann.png", end=1, sam=colours) as run:
+            list(run)
+        assert run.unseen_objects == ()
+        assert not caplog.records
+
+
+class TestFilesThatAreInputsAndOutputs:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"outputs": [MaskOutput(".")]},
+            {"outputs": [MaskOutput("corrections")], "later_masks": [(4, "corrections/00004.png")]},
+            {"outputs": [OverlayOutput("clip.mp4")]},
+            {"outputs": [OverlayOutput("link.mp4")]},
+            {"save_targets": "clip.mp4"},
+            {"save_targets": "ann.png"},
+            {"save_targets": "t.safetensors", "targets": "t.safetensors", "first_mask": None},
+            {"outputs": [OverlayOutput("o.mp4")], "save_targets": "o.mp4"},
+            {"outputs": [MaskOutput("o.mp4/masks"), OverlayOutput("o.mp4")]},
+            {"outputs": [MaskOutput("m"), MaskOutput("./m")]},
+        ],
+    )
+    def test_they_are_refused_before_anything_is_changed(
+        self, here: Path, colours: Sam, arguments: dict[str, Any]
+    ) -> None:
+        (here / "corrections").mkdir()
+        write_palette_png(here / "corrections" / "00004.png", draw(SQUARES, 4)[1])
+        (here / "link.mp4").symlink_to("clip.mp4")
+        with open_run("clip.mp4", "ann.png", end=1, save_targets="t.safetensors", sam=colours) as run:
+            list(run)
+        before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+        arguments = {"first_mask": "ann.png", **arguments}
+        with pytest.raises(OutputError, match=r"name another place|another run|which is a file"):
+            open_run("clip.mp4", overwrite=True, sam=colours, **arguments)
+        assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+    def test_a_mask_made_of_boxes_can_be_corrected_where_it_is(self, here: Path, colours: Sam) -> None:
+        (here / "ann.png").rename(here / "first_mask.png")
+        with open_run("clip.mp4", "first_mask.png", save_first_mask="first_mask.png", end=2, sam=colours) as run:
+            assert run.first_mask_file is None
+            assert len(list(run)) == 2
+
+    def test_two_runs_to_one_output(self, here: Path, colours: Sam) -> None:
+        outputs: list[dict[str, Any]] = [
+            {"outputs": [OverlayOutput("o.mp4")]},
+            {"outputs": [MaskOutput("m")]},
+            {"save_targets": "t.safetensors"},
+        ]
+        for arguments in outputs:
+            with open_run("clip.mp4", "ann.png", sam=colours, **arguments) as run:
+                next(run)
+                with pytest.raises(OutputError, match="another run is writing to it"):
+                    open_run("clip.mp4", "ann.png", overwrite=True, sam=colours, **arguments)
+                list(run)
+            with open_run("clip.mp4", "ann.png", end=2, overwrite=True, sam=colours, **arguments) as run:
+                list(run)
+        with open_video("o.mp4") as overlay:
+            assert len(list(overlay)) == 2
+        assert sorted(path.name for path in here.iterdir()) == ["ann.png", "clip.mp4", "m", "o.mp4", "t.safetensors"]
+
+    def test_overwriting_a_part_keeps_the_masks_of_the_rest(self, here: Path, colours: Sam) -> None:
+        with open_run("clip.mp4", "ann.png", outputs=[MaskOutput("m")], sam=colours) as run:
+            list(run)
+        first = here / "m" / "00000.png"
+        before = first.read_bytes()
+        again = {"start": 3, "end": 6, "stride": 2, "outputs": [MaskOutput("m")], "overwrite": True}
+        with open_run("clip.mp4", draw(SQUARES, 3)[1], sam=colours, **again) as run:
+            list(run)
+        kept = [i for i in range(FRAMES) if i != 4]
+        assert sorted(path.name for path in (here / "m").iterdir()) == [f"{i:05d}.png" for i in kept]
+        assert first.read_bytes() == before

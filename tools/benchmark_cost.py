@@ -26,10 +26,11 @@ from persam_video.errors import InputError
 from persam_video.files.palette_png import write_palette_png
 from persam_video.outputs.masks import MaskOutput
 from persam_video.outputs.overlay import OverlayOutput
-from persam_video.run import VideoRun, open_run
+from persam_video.run import open_run
 from persam_video.runtime.cuda_graphs import CAPTURE_AT_CALL
 from persam_video.sam.models import Sam, build_network, choose_device, choose_dtype, sam_from_network
 from persam_video.video.writer import VideoWriter
+from persam_video.video_run import VideoRun
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 _OBJECTS_PER_SIZE = 3

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tqdm.auto import tqdm
@@ -56,7 +57,9 @@ def add_model_options(
     described = "; ".join(f"{name}: {text}" for name, text in methods.items())
     parser.add_argument("--method", choices=tuple(methods), default=default, help=f"{described}; default: {default}")
     parser.add_argument("--model", choices=MODELS, default=DEFAULT_MODEL, help="default: %(default)s")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights from a local file (.pt, .pth, .safetensors)")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", type=path_name, help="weights from a local file (.pt, .pth, .safetensors)"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cpu or mps")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the image encoder")
     parser.add_argument(
@@ -91,6 +94,16 @@ def add_batch_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", metavar="N", type=positive, help=description)
 
 
+def add_max_pixels_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that read frames or images."""
+    parser.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=positive,
+        help="refuse frames and images of more pixels; default: 67108864 (8192×8192)",
+    )
+
+
 def model_options(options: argparse.Namespace) -> ModelOptions:
     """Model options among a command's options."""
     return ModelOptions(**{each.name: getattr(options, each.name) for each in fields(ModelOptions)})
@@ -109,6 +122,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return number
+
+
+def path_name(text: str) -> Path:
+    """Option value as a path; an empty one, of a shell variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; give a file or a folder")
+    return Path(text)
 
 
 class _LineHandler(logging.Handler):

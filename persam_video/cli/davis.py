@@ -19,6 +19,7 @@ from persam_video.cli.common import (
     add_batch_option,
     add_model_options,
     load_model,
+    path_name,
     positive,
     run,
 )
@@ -33,9 +34,10 @@ from persam_video.evaluation.davis.dataset import (
     open_dataset,
 )
 from persam_video.evaluation.davis.scoring import SequenceScores, evaluate
-from persam_video.evaluation.davis.tables import as_json, screen_table, write_csv
-from persam_video.evaluation.run_record import describe_record
+from persam_video.evaluation.davis.tables import as_json, check_csv_paths, csv_paths, screen_table, write_csv
+from persam_video.evaluation.run_record import RUN_FILE, describe_record
 from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.messages import pluralize, printable
 
 if TYPE_CHECKING:
@@ -72,9 +74,8 @@ def _parser() -> Parser:
     tracking.set_defaults(command=_run)
     add_dataset_options(tracking)
     tracking.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="write masks, tables and run.json here"
+        "--out", metavar="DIR", type=path_name, required=True, help="write masks, tables and run.json here"
     )
-    tracking.add_argument("--overwrite", action="store_true", help="replace masks that are not in run.json")
     add_model_options(tracking)
     add_batch_option(tracking)
     _add_scoring_options(tracking)
@@ -86,15 +87,19 @@ def _parser() -> Parser:
     )
     scoring.set_defaults(command=_eval)
     add_dataset_options(scoring)
-    scoring.add_argument("--results", metavar="DIR", type=Path, required=True, help="folder of the masks")
-    scoring.add_argument("--out", metavar="DIR", type=Path, help="write the tables here; default: the results' folder")
+    scoring.add_argument("--results", metavar="DIR", type=path_name, required=True, help="folder of the masks")
+    scoring.add_argument(
+        "--out", metavar="DIR", type=path_name, help="write the tables here; default: the results' folder"
+    )
     _add_scoring_options(scoring)
     return parser
 
 
 def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that select a dataset and its sequences."""
-    parser.add_argument("--davis", metavar="ROOT", required=required, help="the folder with JPEGImages and Annotations")
+    parser.add_argument(
+        "--davis", metavar="ROOT", type=path_name, required=required, help="the folder with JPEGImages and Annotations"
+    )
     parser.add_argument("--year", choices=YEARS, default="2017", help="2016: one binary object; default: 2017")
     parser.add_argument("--split", default=DEFAULT_SPLIT, help="the list ImageSets/YEAR/SPLIT.txt; default: val")
     parser.add_argument("--resolution", choices=RESOLUTIONS, help="default: 480p, or the only one there is")
@@ -103,9 +108,11 @@ def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool = Tru
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for scores and how they are reported."""
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all scores in full precision, of every frame")
     parser.add_argument(
-        "--report", metavar="FILE.html", type=Path, help="write an HTML report with tables, plots and images"
+        "--json", metavar="FILE", type=path_name, help="write all scores in full precision, of every frame"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE.html", type=path_name, help="write an HTML report with tables, plots and images"
     )
     parser.add_argument(
         "--ignore-void",
@@ -115,17 +122,22 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", metavar="N", type=positive, help="threads for scoring; default: one per core, at most 4"
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of --json and --report that exist; when tracking, also masks that are not in run.json",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
 def _eval(options: argparse.Namespace) -> int:
-    _check_outputs(options)
     dataset = dataset_of(options)
     folder = options.out or options.results
     if not options.results.is_dir():
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
     if dataset.is_dataset_folder(folder):
         raise OutputError(f"{folder}: is the dataset's own folder; name another one for the tables by --out")
+    _check_outputs(options, dataset, folder)
     scores = evaluate(
         dataset.sequences,
         options.results,
@@ -140,9 +152,9 @@ def _eval(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from persam_video.evaluation.dataset_run import DatasetRun, check_folder
 
-    _check_outputs(options)
     dataset = dataset_of(options)
     check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
+    _check_outputs(options, dataset, options.out, options.out / RUN_FILE)
     _check_first_annotations(dataset)
     sam = load_model(options)
     sequences = DatasetRun(
@@ -213,10 +225,24 @@ def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse
         _write_scores(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
-    """Raise OutputError if a file of the options cannot be written."""
-    for path in filter(None, (options.json, options.report)):
-        check_writable(path)
+def _check_outputs(options: argparse.Namespace, dataset: DavisDataset, folder: Path, *others: Path) -> None:
+    """Refuse files of the options that cannot be written, or would replace an input or another output.
+
+    Args:
+        folder: of the tables.
+        others: further files that are written.
+    Raises:
+        OutputError: there is such a file.
+    """
+    files = [path for path in (options.json, options.report) if path is not None]
+    inputs = [Path(path) for path in (getattr(options, "checkpoint", None),) if path is not None]
+    outputs = [*files, *csv_paths(folder, dataset.split), *others]
+    refuse_overlaps(map(InputPath, inputs), [OutputPath(path) for path in outputs])
+    check_csv_paths(folder, dataset.split)
+    for path in files:
+        if dataset.is_dataset_folder(path.parent):
+            raise OutputError(f"{path}: would be in the dataset's own folder; name another file")
+        check_writable(path, overwrite=options.overwrite)
 
 
 def dataset_of(options: argparse.Namespace) -> DavisDataset:

@@ -15,9 +15,19 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from persam_video import __version__
-from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, Parser, add_model_options, load_model, run
+from persam_video.cli.common import (
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    Parser,
+    add_max_pixels_option,
+    add_model_options,
+    load_model,
+    path_name,
+    run,
+)
 from persam_video.cli.terminal import complain, say
-from persam_video.errors import InputError, OutputError
+from persam_video.errors import InputError
+from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.messages import pluralize
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
 
@@ -56,12 +66,12 @@ def _parser() -> Parser:
         epilog=f"See {PROGRAM} eval --help for scores of a dataset in PerSeg's layout, {PROGRAM} --dreambooth --help "
         "for masks of DreamBooth's training images.",
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="image file, or folder of them")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=path_name, help="image file, or folder of them")
     parser.add_argument(
         "--reference",
         metavar="IMAGE",
         action="append",
-        type=Path,
+        type=path_name,
         required=True,
         help="reference image; may be given several times, for several images of the same objects",
     )
@@ -69,12 +79,16 @@ def _parser() -> Parser:
         "--mask",
         metavar="FILE",
         action="append",
-        type=Path,
+        type=path_name,
         required=True,
         help="mask of each reference: a palette or grey PNG whose pixel values are object ids, or 0 and 255",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="write DIR/masks/<name>.png and DIR/overlays/<name>.jpg"
+        "--out",
+        metavar="DIR",
+        type=path_name,
+        required=True,
+        help="write DIR/masks/<name>.png and DIR/overlays/<name>.jpg",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     _add_options(parser)
@@ -87,8 +101,9 @@ def _eval_parser() -> Parser:
         description="Score a dataset in PerSeg's layout: Images/<object>/NN.jpg, Annotations/<object>/NN.png; "
         "an object's first pair is the reference.",
     )
-    parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the dataset")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all scores")
+    parser.add_argument("--root", metavar="DIR", type=path_name, required=True, help="the dataset")
+    parser.add_argument("--json", metavar="FILE", type=path_name, help="write all scores")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file of --json that exists")
     _add_options(parser)
     return parser
 
@@ -99,10 +114,12 @@ def _dreambooth_parser() -> Parser:
         usage=f"{PROGRAM} --dreambooth DIR --mask FILE [--reference IMAGE] --out DIR [options]",
         description="Write the mask of a subject, 255 on the subject, for each image of a folder.",
     )
-    parser.add_argument("--dreambooth", metavar="DIR", type=Path, required=True, help="folder of the subject's images")
-    parser.add_argument("--mask", metavar="FILE", type=Path, required=True, help="mask of the reference image")
-    parser.add_argument("--reference", metavar="IMAGE", type=Path, help="default: the first image of the folder")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="write DIR/<name>.png")
+    parser.add_argument(
+        "--dreambooth", metavar="DIR", type=path_name, required=True, help="folder of the subject's images"
+    )
+    parser.add_argument("--mask", metavar="FILE", type=path_name, required=True, help="mask of the reference image")
+    parser.add_argument("--reference", metavar="IMAGE", type=path_name, help="default: the first image of the folder")
+    parser.add_argument("--out", metavar="DIR", type=path_name, required=True, help="write DIR/<name>.png")
     parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
     _add_options(parser)
     return parser
@@ -110,6 +127,7 @@ def _dreambooth_parser() -> Parser:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser, IMAGE_METHODS, DEFAULT_IMAGE_METHOD)
+    add_max_pixels_option(parser)
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
 
@@ -127,14 +145,12 @@ def _segment(options: argparse.Namespace) -> int:
             f"{pluralize(len(options.reference), 'reference')} and {pluralize(len(options.mask), 'mask')} were given; "
             "give one mask for each reference"
         )
-    paths = _image_paths(options.images)
-    references = [_read_pair(*pair) for pair in zip(options.reference, options.mask, strict=True)]
+    paths = _image_paths(options.images, options.max_pixels)
+    references = [_read_pair(*pair, options.max_pixels) for pair in zip(options.reference, options.mask, strict=True)]
     overlays = options.out / "overlays"
-    inputs = [*paths, *options.reference, *options.mask]
+    _refuse_overlaps(options, [*paths, *options.reference, *options.mask], [overlays, options.out / "masks"])
     for path in paths:
         check_writable(overlays / f"{path.stem}.jpg", overwrite=options.overwrite)
-    for folder in (overlays, options.out / "masks"):
-        _refuse_inputs(folder, inputs)
     masks = MaskWriter(options.out / "masks", overwrite=options.overwrite)
     found = 0
 
@@ -159,11 +175,11 @@ def _dreambooth(options: argparse.Namespace) -> int:
 
     from persam_video.outputs.mask_writer import MaskWriter
 
-    paths = _image_paths([options.dreambooth])
+    paths = _image_paths([options.dreambooth], options.max_pixels)
     reference = options.reference or paths[0]
-    reference_image, label_map = _read_pair(reference, options.mask)
+    reference_image, label_map = _read_pair(reference, options.mask, options.max_pixels)
     foreground = np.where((label_map > 0) & (label_map < 255), 1, label_map).astype(np.uint8)
-    _refuse_inputs(options.out, [*paths, reference, options.mask])
+    _refuse_overlaps(options, [*paths, reference, options.mask], [options.out])
     masks = MaskWriter(options.out, overwrite=options.overwrite)
 
     def segment(segmenter: Segmenter, path: Path, image: Image) -> None:
@@ -197,7 +213,7 @@ def _for_each(
         segmenter = Segmenter(load_model(options), references, method=options.method)
         for path in tqdm(paths, "images", unit="image", disable=options.quiet):
             try:
-                image = read_image(path)
+                image = read_image(path, max_pixels=options.max_pixels)
             except InputError as error:
                 logger.warning("%s; skipped", error)
                 skipped += 1
@@ -212,23 +228,25 @@ def _for_each(
     return EXIT_DAMAGED if skipped else 0
 
 
-def _refuse_inputs(folder: Path, inputs: Sequence[Path]) -> None:
+def _refuse_overlaps(options: argparse.Namespace, images: Sequence[Path], folders: Sequence[Path]) -> None:
     """Raise `OutputError` where outputs could replace an input."""
-    for path in inputs:
-        if path.resolve().parent == folder.resolve():
-            raise OutputError(f"{folder}: holds the input {path}; give another folder for the output")
+    weights = [InputPath(Path(path)) for path in (options.checkpoint,) if path is not None]
+    inputs = [*(InputPath(path, is_mask=True) for path in images), *weights]
+    refuse_overlaps(inputs, [OutputPath(path, is_folder=True) for path in folders])
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from persam_video.evaluation.perseg import open_perseg, table
     from persam_video.files.atomic import check_writable, write_atomic
 
-    if options.json is not None:
-        check_writable(options.json)
     objects = open_perseg(options.root)
+    if options.json is not None:
+        files = [path for each in objects for path in (*each.images, *each.annotations)]
+        refuse_overlaps(map(InputPath, files), [OutputPath(options.json)])
+        check_writable(options.json, overwrite=options.overwrite)
     sam = load_model(options)
     scores = {
-        each.name: _score(sam, each, options.method)
+        each.name: _score(sam, each, options.method, options.max_pixels)
         for each in tqdm(objects, "objects", unit="object", disable=options.quiet)
     }
     learned = 2 if options.method == "persam-f" else 0
@@ -245,17 +263,19 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _score(sam: Sam, perseg_object: PersegObject, method: str) -> Score:
+def _score(sam: Sam, perseg_object: PersegObject, method: str, max_pixels: int | None) -> Score:
     from persam_video.evaluation.perseg import score
     from persam_video.segmenter import Segmenter
 
-    pairs = [_read_pair(*pair) for pair in zip(perseg_object.images, perseg_object.annotations, strict=True)]
+    pairs = [
+        _read_pair(*pair, max_pixels) for pair in zip(perseg_object.images, perseg_object.annotations, strict=True)
+    ]
     segmenter = Segmenter(sam, pairs[:1], method=method)
     masks = [segmenter.segment(image).label_map > 0 for image, _ in pairs[1:]]
     return score(masks, [truth > 0 for _, truth in pairs[1:]])
 
 
-def _image_paths(files_and_folders: Sequence[Path]) -> list[Path]:
+def _image_paths(files_and_folders: Sequence[Path], max_pixels: int | None) -> list[Path]:
     """All image files of files and folders.
 
     Raises:
@@ -274,18 +294,18 @@ def _image_paths(files_and_folders: Sequence[Path]) -> list[Path]:
             paths.append(path)
     of_stem: dict[str, Path] = {}
     for path in paths:
-        check_image(path)
+        check_image(path, max_pixels=max_pixels)
         if (other := of_stem.setdefault(path.stem, path)) is not path:
             raise InputError(f"{other} and {path} would have masks of the same name; rename one")
     return paths
 
 
-def _read_pair(image_file: Path, mask_file: Path) -> tuple[Image, LabelMap]:
+def _read_pair(image_file: Path, mask_file: Path, max_pixels: int | None) -> tuple[Image, LabelMap]:
     """An image and its label map."""
     from persam_video.files.images import read_image
     from persam_video.inputs.first_mask import load_first_masks
 
-    image = read_image(image_file)
+    image = read_image(image_file, max_pixels=max_pixels)
     return image, load_first_masks([mask_file], width=image.shape[1], height=image.shape[0])
 
 

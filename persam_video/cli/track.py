@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persam_video import __version__
@@ -15,23 +15,30 @@ from persam_video.cli.annotation_options import add_annotation_options, annotati
 from persam_video.cli.common import (
     EXIT_DAMAGED,
     EXIT_INTERRUPTED,
+    EXIT_USAGE,
     Parser,
     add_batch_option,
+    add_max_pixels_option,
     add_model_options,
+    describe_os_error,
     frame_or_seconds,
     model_options,
+    path_name,
     run,
 )
-from persam_video.errors import DamagedVideoError, OutputError
+from persam_video.cli.terminal import complain, say
+from persam_video.errors import DamagedVideoError
 from persam_video.messages import pluralize
 
 if TYPE_CHECKING:
     from persam_video.frame import FrameResult
     from persam_video.outputs.base import Output
-    from persam_video.run import VideoRun
     from persam_video.video.reader import VideoInfo
+    from persam_video.video_run import VideoRun
 
 PROGRAM = "persam-track"
+
+_SHOWN_OBJECTS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,10 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0, 1 for a video that is damaged part-way, 2 for invalid input, 130 after Ctrl-C.
     """
+    return run(PROGRAM, lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     check_annotation_options(parser, options)
-    return run(PROGRAM, lambda: _track(options))
+    return _track(options)
 
 
 def _parser() -> Parser:
@@ -57,10 +68,14 @@ def _parser() -> Parser:
         "video", metavar="VIDEO", nargs="?", help="a video file, a folder of image files, or a quoted glob pattern"
     )
     add_annotation_options(parser)
-    parser.add_argument("--masks", metavar="DIR", type=Path, help="write a DAVIS mask of every frame: DIR/00000.png …")
-    parser.add_argument("--overlay", metavar="FILE", type=Path, help="write a video (.mp4, .mov, .mkv) with the masks")
     parser.add_argument(
-        "--save-targets", metavar="FILE", type=Path, help="save the personalised objects, for --targets"
+        "--masks", metavar="DIR", type=path_name, help="write a DAVIS mask of every frame: DIR/00000.png …"
+    )
+    parser.add_argument(
+        "--overlay", metavar="FILE", type=path_name, help="write a video (.mp4, .mov, .mkv) with the masks"
+    )
+    parser.add_argument(
+        "--save-targets", metavar="FILE", type=path_name, help="save the personalised objects, for --targets"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_model_options(parser)
@@ -74,6 +89,18 @@ def _parser() -> Parser:
         metavar="DEVICE",
         help="decode a video file on cuda, vaapi, videotoolbox, …; default: the processor",
     )
+    parser.add_argument(
+        "--stream",
+        metavar="N",
+        type=int,
+        help="video stream of a file with several, by its index among all streams; default: the one that players show",
+    )
+    add_max_pixels_option(parser)
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 1 if an object was never seen after it was given, or a mask's frame was not reached",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -84,7 +111,13 @@ def _track(options: argparse.Namespace) -> int:
     from persam_video.video.reader import open_video
 
     reader = open_video(
-        options.video, start=options.start, end=options.end, stride=options.stride, hwaccel=options.hwaccel
+        options.video,
+        start=options.start,
+        end=options.end,
+        stride=options.stride,
+        hwaccel=options.hwaccel,
+        stream=options.stream,
+        max_pixels=options.max_pixels,
     )
     with reader:
         outputs = _outputs(options, reader.info)
@@ -100,11 +133,11 @@ def _track(options: argparse.Namespace) -> int:
             progress=not options.quiet,
         )
         if job.first_mask_file is not None and not options.quiet:
-            print(
+            say(
                 f"the mask that SAM made of boxes and points is in {job.first_mask_file}: look at it, and correct it "
                 "if need be"
             )
-        return _write(job, outputs, quiet=options.quiet)
+        return _write(job, outputs, quiet=options.quiet, strict=options.strict)
 
 
 def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
@@ -117,12 +150,6 @@ def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
         source = video.path if video.path.name not in ("", "..") else video.path.resolve()
         beside = source.with_name(f"{source.name if video.is_images else source.stem}_persam")
         masks, overlay = beside / "masks", beside / "overlay.mp4"
-    first_masks = [Path(mask) for mask in options.first_mask or ()]
-    for path in filter(None, (masks, overlay)):
-        # A folder that holds the first mask may be a dataset's annotations.
-        inputs = [video.path, *first_masks, *(mask.parent for mask in first_masks if path is masks)]
-        if path.resolve() in [each.resolve() for each in inputs]:
-            raise OutputError(f"{path}: is or holds an input; name another place for the output")
     outputs: list[Output] = []
     if masks is not None:
         outputs.append(MaskOutput(masks))
@@ -131,7 +158,7 @@ def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
     return outputs
 
 
-def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool) -> int:
+def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool, strict: bool) -> int:
     """Track all frames into the outputs, and report how it went."""
     last: FrameResult | None = None
     count = 0
@@ -141,28 +168,39 @@ def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool) -> int:
         with job:
             for result in job:
                 last, count = result, count + 1
-    except (KeyboardInterrupt, DamagedVideoError) as raised:
+    except (KeyboardInterrupt, DamagedVideoError, OSError) as raised:
         error = raised
     elapsed = time.perf_counter() - began
-    where = ", ".join(str(output.path) for output in outputs if output.path.exists())
+    where = ", ".join(str(output.path) for output in outputs if os.path.exists(output.path))  # noqa: PTH110  (no OSError)
     kept = f"frames up to {last.index} are in {where}" if last and where else "nothing was written"
     for each in job.output_errors:
-        print(f"{PROGRAM}: error: {each}", file=sys.stderr)
+        complain(f"{PROGRAM}: error: {each}")
     if isinstance(error, KeyboardInterrupt):
-        print(f"{PROGRAM}: interrupted; {kept}", file=sys.stderr)
+        complain(f"{PROGRAM}: interrupted; {kept}")
         return EXIT_INTERRUPTED
     if error is not None:
-        print(f"{PROGRAM}: error: {error}; {kept}", file=sys.stderr)
-        return EXIT_DAMAGED
+        reason = describe_os_error(error) if isinstance(error, OSError) else error
+        complain(f"{PROGRAM}: error: {reason}; {kept}")
+        return EXIT_USAGE if isinstance(error, OSError) and last is None else EXIT_DAMAGED
     if not quiet and last is not None:
         stages = asdict(job.seconds)
         total = max(sum(stages.values()), 1e-9)  # stages overlap: more than has elapsed
         shares = ", ".join(f"{stage} {100 * spent / total:.0f} %" for stage, spent in stages.items())
-        print(
-            f"{pluralize(count, 'frame')}, {pluralize(len(last.object_ids), 'object')}, {elapsed:.1f} s, "
-            f"{count / elapsed:.2f} frames/s (of the work: {shares}) -> {where}"
+        say(
+            f"{pluralize(count, 'frame')}, {pluralize(len(last.object_ids), 'object')} ({_visibility(job)}), "
+            f"{elapsed:.1f} s, {count / elapsed:.2f} frames/s (of the work: {shares}) -> {where}"
         )
-    return 0
+    return EXIT_DAMAGED if strict and (job.unseen_objects or job.unreached_masks) else 0
+
+
+def _visibility(job: VideoRun) -> str:
+    """In how many frames each object was visible: ``visible: 1 in 12 frames, 2 in 7``."""
+    shown = list(job.visible_frames.items())[:_SHOWN_OBJECTS]
+    counts = [f"{object_id} in {frames}" for object_id, frames in shown]
+    if shown:
+        counts[0] += f" frame{'' if shown[0][1] == 1 else 's'}"
+    more = len(job.visible_frames) - len(shown)
+    return f"visible: {', '.join(counts)}{f', and {more} more objects' if more else ''}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from persam_video.evaluation.davis.dataset import DavisDataset, DavisSequence
 from persam_video.evaluation.environment import environment_of, files_sha256, settings_of
 from persam_video.evaluation.run_record import RUN_FILE, read_run_record, write_run_record
 from persam_video.files.atomic import check_writable
+from persam_video.files.locks import OutputLock, exclusive
 from persam_video.files.palette_png import read_palette_png
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 from persam_video.inputs.first_mask import check_label_map
@@ -144,6 +145,8 @@ class DatasetRun:
             size = {"width": reader.info.width, "height": reader.info.height}
             label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
             folder = self._folder / sequence.name
+            if folder.is_dir():
+                OutputLock(folder).release()  # refused here where another run writes to it, before anything is removed
             if self._earlier[sequence.name]:  # masks of an earlier run; a truncated file would not be taken for a mask
                 for image in sequence.images:
                     (folder / f"{image.stem}.png").unlink(missing_ok=True)
@@ -177,15 +180,17 @@ class DatasetRun:
 
     def _write_record(self, name: str, record: dict[str, Any]) -> None:
         """Add a sequence's record to ``run.json``."""
-        others = read_run_record(self._folder).get("sequences", {})  # read again: another run may have added to it
         dataset = self._dataset
-        content = {
-            "dataset": {"root": str(dataset.root), "year": dataset.year, "split": dataset.split},
-            "settings": self._settings,
-            **self._environment,
-            "sequences": {**others, name: record},
-        }
-        write_run_record(self._folder, content)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(self._folder / RUN_FILE):
+            others = read_run_record(self._folder).get("sequences", {})  # again: another run may have added to it
+            content = {
+                "dataset": {"root": str(dataset.root), "year": dataset.year, "split": dataset.split},
+                "settings": self._settings,
+                **self._environment,
+                "sequences": {**others, name: record},
+            }
+            write_run_record(self._folder, content)
 
 
 def check_folder(dataset: DavisDataset, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def check_writable(path: Path, *, overwrite: bool = True) -> None:
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({one_line(error)}); give another file") from error
     if not path.name:
-        raise OutputError(f"{str(path)!r} cannot be written (it is a folder); give the name of a file")
+        raise OutputError(f"{path} cannot be written (it is a folder); give the name of a file")
     if found is not None and stat.S_ISREG(found.st_mode) and not overwrite:
         raise OutputError(f"{path} exists already; give {parameter('overwrite', True)} to replace it")
     if found is not None and not stat.S_ISREG(found.st_mode):

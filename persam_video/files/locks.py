@@ -23,9 +23,8 @@ _POLL_SECONDS = 0.05
 class OutputLock:
     """Lock of a file or folder that is written, held from its creation to `release`, and not longer than its process.
 
-    It is an empty hidden file beside the output, or in it if that is a folder, which is removed at the end; one of a
-    process that has died is taken over. On file systems without locks nothing is locked. (The package ``filelock``
-    would leave its file behind.)
+    Of a folder it is the lock of the folder itself, of a file that of an empty hidden file beside it, which is removed
+    at the end. On file systems without locks nothing is locked. (The package ``filelock`` would leave its file behind.)
 
     Args:
         path: the output. Its folder, or the output itself if that is a folder, must exist.
@@ -36,8 +35,8 @@ class OutputLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = _lock_file(path)
-        descriptor = _lock(self._file)
+        self._file = None if path.is_dir() else _lock_file(path)
+        descriptor = _lock_folder(path) if self._file is None else _lock(self._file)
         if descriptor is None:
             raise OutputError(f"{path}: another run is writing to it; wait for its end, or give another output")
         self._descriptor: int | None = descriptor
@@ -45,10 +44,12 @@ class OutputLock:
     def release(self) -> None:
         """Release the lock and remove its file. May be repeated; never raises OSError."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with suppress(OSError):  # removed while it is held: what another run makes afterwards is not touched
+        if descriptor is None:
+            return
+        if self._file is not None:
+            with suppress(OSError):  # while it is held: what another run makes afterwards is not touched
                 self._file.unlink(missing_ok=True)
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -70,24 +71,38 @@ def exclusive(path: Path) -> Generator[None, None, None]:
 
 
 def _lock_file(path: Path) -> Path:
-    return path / ".persam-video.lock" if path.is_dir() else hidden_path(path.resolve(), ".lock")
+    return hidden_path(path.resolve(), ".lock")
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Descriptor of a folder that is held; None if another one holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    if _hold(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _lock(file: Path) -> int | None:
     """Descriptor of a lock file that is held; None if another one holds it."""
     while True:
         descriptor = os.open(file, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        is_held = _hold(descriptor)
+        if is_held and _is_current(descriptor, file):
+            return descriptor
+        os.close(descriptor)
+        if not is_held:
+            return None  # else its holder removed it just now
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock an open file; False if it is locked already."""
+    if sys.platform != "win32":
         try:
-            if sys.platform != "win32":
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_current(descriptor, file):
-                return descriptor
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in _HELD:
-                return descriptor  # a file system without locks
-            os.close(descriptor)
-            return None
-        os.close(descriptor)  # its holder removed it just now
+            return error.errno not in _HELD  # others: a file system without locks
+    return True
 
 
 def _is_current(descriptor: int, file: Path) -> bool:

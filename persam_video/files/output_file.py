@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from persam_video.errors import OutputError
 from persam_video.files.atomic import CreatedFolders, check_writable, partial_path, remove_dead_partials
 from persam_video.files.locks import OutputLock
+from persam_video.messages import one_line
 
 
 class OutputFile:
@@ -21,7 +23,6 @@ class OutputFile:
         partial: where to write it until it is complete (`partial_path`).
     Raises:
         OutputError: it exists, it cannot be written there, or another run writes to it; nothing is left behind.
-        OSError: the same, for reasons of the operating system.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
@@ -35,6 +36,9 @@ class OutputFile:
             self._lock = OutputLock(path)
             check_writable(path, overwrite=overwrite)  # another run may just have finished
             remove_dead_partials(path)
+        except OSError as error:
+            self.release()
+            raise OutputError(f"{path} cannot be written ({one_line(error)}); give another file") from error
         except BaseException:
             self.release()
             raise

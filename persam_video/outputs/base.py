@@ -23,7 +23,7 @@ class Output(Protocol):
     """A destination of results, such as a folder of masks.
 
     Attributes:
-        path: file or folder that is written.
+        path: file or folder that is written. A folder has the attribute ``is_folder = True``, too.
     """
 
     path: Path

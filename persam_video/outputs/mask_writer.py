@@ -7,8 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from persam_video.errors import OutputError
-from persam_video.files.atomic import CreatedFolders, partial_path, renamed_when_complete
-from persam_video.files.images import image_files
+from persam_video.files.atomic import (
+    CreatedFolders,
+    create_exclusively,
+    partial_path,
+    remove_dead_partials,
+    renamed_when_complete,
+)
+from persam_video.files.images import image_files, natural_key
+from persam_video.files.locks import OutputLock
 from persam_video.files.palette_png import is_mask_png, write_palette_png
 from persam_video.frame import LabelMap
 from persam_video.messages import one_line, parameter
@@ -22,34 +29,44 @@ class MaskWriter:
     Args:
         folder: where the masks are written; it is created, with its parents, if it does not exist.
         overwrite: let the folder hold PNG files already. Its old masks (indexed PNG files with DAVIS' palette) are
-            removed as soon as the first new one is on the disk, so that none of a longer run is left between the
-            new ones; all other files are left alone.
+            removed as soon as the first new one is on the disk, so that none of a longer run is left between the new
+            ones; all other files are left alone.
+        keep_earlier: leave the old masks alone whose names come before the first new one's, in natural order: the
+            video is not written from its beginning.
+        keep_later: the same of those after the last new one: the video is not written up to its end.
 
     Raises:
-        OutputError: the folder is a file, cannot be created or written to, or holds PNG files and `overwrite` is
-            False. Nothing is changed then.
+        OutputError: the folder is a file, cannot be created or written to, holds PNG files and `overwrite` is False,
+            or another run writes to it. Nothing is changed then.
     """
 
-    def __init__(self, folder: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        overwrite: bool = False,
+        keep_earlier: bool = False,
+        keep_later: bool = False,
+    ) -> None:
         self._folder = Path(folder)
         self._partial = partial_path(self._folder / "mask")  # one for all masks: long names leave no room for more
         self._written: set[str] = set()  # names, not paths: a film has many frames
         self._created = CreatedFolders()
         self._overwrite = overwrite
+        self._keep_earlier, self._keep_later = keep_earlier, keep_later
+        self._old_masks: list[Path] | None = None  # to be removed, in reverse order; None: not listed yet
         self._closed = False
-        if os.path.lexists(self._folder) and not self._folder.is_dir():
-            raise OutputError(f"{self._folder} is a file; masks are written to a folder")
-        if not overwrite:
-            self._refuse_existing_files()
+        self._lock: OutputLock | None = None
         try:
-            self._created.create(self._folder)
-            self._partial.write_bytes(b"")
-            self._partial.unlink()
+            self._open()
         except OSError as error:
-            self._created.remove_empty()
+            self._release()
             raise OutputError(
                 f"{self._folder} cannot be written to ({one_line(error)}); give another folder"
             ) from error
+        except BaseException:
+            self._release()
+            raise
 
     @property
     def folder(self) -> Path:
@@ -83,20 +100,19 @@ class MaskWriter:
         try:
             if os.path.lexists(path) and not (self._overwrite and is_mask_png(path)):
                 raise OutputError(f"{path} exists and is not an old mask to be replaced; give another folder")
-            with renamed_when_complete(self._partial, path):
-                with self._partial.open("wb") as file:
-                    write_palette_png(file, label_map)
-                if self._overwrite and not self._written:
-                    self._remove_old_masks()
+            create_exclusively(self._partial)
+            with renamed_when_complete(self._partial, path), self._partial.open("wb") as file:
+                write_palette_png(file, label_map)
+            self._written.add(name)
+            if self._overwrite:
+                self._remove_old_masks(name)
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({one_line(error)})") from error
-        self._written.add(name)
 
     def close(self) -> None:
         """Finish; every mask is complete already. If none was written, remove the folders created for them."""
         self._closed = True
-        if not self._written:
-            self._created.remove_empty()
+        self._release()
 
     def discard(self) -> None:
         """Remove the masks written here, and the folders created for them if nothing else is in them.
@@ -108,7 +124,26 @@ class MaskWriter:
             with suppress(OSError):
                 self._path(name).unlink(missing_ok=True)
         self._written.clear()
-        self._created.remove_empty()
+        self._release()
+
+    def _open(self) -> None:
+        if os.path.lexists(self._folder) and not self._folder.is_dir():
+            raise OutputError(f"{self._folder} is a file; masks are written to a folder")
+        if not self._overwrite:
+            self._refuse_existing_files()
+        self._created.create(self._folder)
+        self._lock = OutputLock(self._folder)
+        if not self._overwrite:
+            self._refuse_existing_files()  # another run may just have finished
+        remove_dead_partials(self._partial.with_name("mask"))
+        create_exclusively(self._partial)
+        self._partial.unlink()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        self._created.remove_empty()  # they are not empty where something was written
 
     def _png_files(self) -> list[Path]:
         return image_files(self._folder.iterdir(), {".png"}) if self._folder.is_dir() else []
@@ -127,10 +162,18 @@ class MaskWriter:
                 f"{self._folder} holds PNG files that are not masks ({files[0].name}); give another folder"
             )
 
-    def _remove_old_masks(self) -> None:
-        for file in self._png_files():
-            if is_mask_png(file):
-                file.unlink()
+    def _remove_old_masks(self, name: str) -> None:
+        """Remove the old masks that new ones stand for, once the mask ``name`` is on the disk."""
+        last = natural_key(f"{name}.png")
+        if self._old_masks is None:
+            from_first = [
+                file for file in self._png_files() if not self._keep_earlier or natural_key(file.name) >= last
+            ]
+            self._old_masks = [file for file in reversed(from_first) if is_mask_png(file)]
+        while self._old_masks and (not self._keep_later or natural_key(self._old_masks[-1].name) <= last):
+            old_mask = self._old_masks.pop()
+            if old_mask.stem not in self._written:
+                old_mask.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"

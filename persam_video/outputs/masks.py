@@ -21,6 +21,8 @@ class MaskOutput:
         binary: write every object as 255, as in DAVIS-2016, instead of as its id.
     """
 
+    is_folder = True
+
     def __init__(self, folder: str | Path, *, binary: bool = False) -> None:
         self.path = Path(folder)
         self._binary = binary
@@ -28,7 +30,9 @@ class MaskOutput:
 
     def open(self, video: VideoInfo, *, overwrite: bool) -> None:
         """See `Output.open`."""
-        self._writer = MaskWriter(self.path, overwrite=overwrite)
+        self._writer = MaskWriter(
+            self.path, overwrite=overwrite, keep_earlier=video.starts_late, keep_later=video.ends_early
+        )
 
     def prepare(self, result: FrameResult) -> Callable[[], None]:
         """See `Output.prepare`."""

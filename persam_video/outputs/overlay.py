@@ -15,6 +15,8 @@ from persam_video.video.writer import VideoWriter
 class OverlayOutput:
     """Video file (.mp4, .mov, .mkv) with the masks drawn over it, and the timing and sound of the original."""
 
+    is_folder = False
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._writer: VideoWriter | None = None

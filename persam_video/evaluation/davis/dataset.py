@@ -173,6 +173,8 @@ def open_dataset(
     """
     if year not in YEARS:
         raise InputError(f"unknown year {year!r}; the years are {', '.join(YEARS)}")
+    if not split or Path(split).name != split:
+        raise InputError(f"{parameter('split', split)}: give the name of a list, without its folder and .txt")
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; it should hold JPEGImages and Annotations, as DAVIS does")

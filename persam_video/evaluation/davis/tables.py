@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from persam_video.errors import OutputError
 from persam_video.evaluation.davis.scoring import METRIC_NAMES, ObjectScores, SequenceScores, all_objects, mean_scores
-from persam_video.files.atomic import write_atomic
+from persam_video.files.atomic import check_writable, write_atomic
 
 
 def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[str, float] | None = None) -> str:
@@ -42,6 +43,26 @@ def screen_table(scores: Sequence[SequenceScores], frames_per_second: Mapping[st
     return "\n".join(lines)
 
 
+_SEQUENCE_HEAD = ("Sequence", "J-Mean", "F-Mean")
+
+
+def csv_paths(folder: Path, split: str) -> tuple[Path, Path]:
+    """Files of `write_csv`."""
+    return folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
+
+
+def check_csv_paths(folder: Path, split: str) -> None:
+    """Refuse a folder in which files have the tables' names but are no such tables.
+
+    Raises:
+        OutputError: a file would be lost, or cannot be written.
+    """
+    for path, head in zip(csv_paths(folder, split), (METRIC_NAMES, _SEQUENCE_HEAD), strict=True):
+        check_writable(path)
+        if path.exists() and not path.read_bytes().startswith(",".join(head).encode()):
+            raise OutputError(f"{path}: exists, and is no such table; give another folder")
+
+
 def write_csv(scores: Sequence[SequenceScores], folder: Path, split: str) -> tuple[Path, Path]:
     """Write ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` in the official format.
 
@@ -52,10 +73,10 @@ def write_csv(scores: Sequence[SequenceScores], folder: Path, split: str) -> tup
     """
     objects = all_objects(scores)
     means = mean_scores(objects)
-    global_path, sequence_path = folder / f"global_results-{split}.csv", folder / f"per-sequence_results-{split}.csv"
+    global_path, sequence_path = csv_paths(folder, split)
     _write_rows(global_path, [METRIC_NAMES, [f"{means[name]:.3f}" for name in METRIC_NAMES]])
     rows = [(f"{one.sequence}_{one.object_id}", f"{one.j.mean:.3f}", f"{one.f.mean:.3f}") for one in objects]
-    _write_rows(sequence_path, [("Sequence", "J-Mean", "F-Mean"), *rows])
+    _write_rows(sequence_path, [_SEQUENCE_HEAD, *rows])
     return global_path, sequence_path
 
 
