@@ -215,7 +215,7 @@ def _written(
                 writer.put(result)
                 bar.update()
                 yield result
-    except GeneratorExit:  # closed early, on purpose
+    except (GeneratorExit, KeyboardInterrupt):  # ended early, on purpose
         raise
     except BaseException:
         _warn_of_unreached(later)

@@ -81,6 +81,7 @@ def main() -> int:
                 _, errors = run.communicate()
             faults, left = faults_in(folder), hidden_in(folder)
             if kind == signal.SIGTERM:
+                faults += [] if run.returncode in (0, 128 + signal.SIGTERM) else [errors]
                 faults += [f"left: {path.name}" for path in left]
                 faults += [f"printed: {errors!r}"] if errors.count("\n") != (run.returncode != 0) else []
             failed += bool(faults)

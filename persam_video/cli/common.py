@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm.auto import tqdm
 
-from persam_video.cli.terminal import complain, interruptible, tolerant_streams
+from persam_video.cli.signals import interruptible
+from persam_video.cli.terminal import complain, tolerant_streams
 from persam_video.errors import InputError, PersamError
 from persam_video.messages import name_options, one_line, printable
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions

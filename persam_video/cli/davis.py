@@ -23,6 +23,7 @@ from persam_video.cli.common import (
     positive,
     run,
 )
+from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
 from persam_video.errors import InputError, OutputError
 from persam_video.evaluation.davis.dataset import (
@@ -172,6 +173,7 @@ def _run(options: argparse.Namespace) -> int:
             for each in sequences:
                 runs.append(each)
                 bar.update()
+                raise_if_interrupted()
                 if each.error is not None:
                     errors.append(f"{each.name}: {each.error}")
                 elif not options.quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-_EXIT_INTERRUPTED = 130
+from persam_video.cli.signals import interruptible
 
 
 def track() -> int:
@@ -24,9 +24,12 @@ def segment() -> int:
 
 
 def _main(command: str) -> int:
-    try:
-        code: int = import_module(f"persam_video.cli.{command}").main()
-    except KeyboardInterrupt:
-        sys.stderr.write(f"persam-{command}: interrupted; nothing was written\n")
-        return _EXIT_INTERRUPTED
+    with interruptible() as interruption:
+        try:
+            code: int = import_module(f"persam_video.cli.{command}").main()
+        except BaseException:  # an import may make another error of an interruption
+            if interruption.number is None:
+                raise
+            sys.stderr.write(f"persam-{command}: interrupted; nothing was written\n")
+            return 128 + interruption.number
     return code

@@ -25,6 +25,7 @@ from persam_video.cli.common import (
     path_name,
     run,
 )
+from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
 from persam_video.errors import InputError
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
@@ -219,6 +220,7 @@ def _for_each(
                 skipped += 1
                 continue
             segment(segmenter, path, image)
+            raise_if_interrupted()
     except KeyboardInterrupt:
         written = f"the results of {pluralize(masks.count, 'image')} are in {options.out}"
         complain(f"{PROGRAM}: interrupted; {written if masks.count else 'nothing was written'}")

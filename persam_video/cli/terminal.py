@@ -1,18 +1,14 @@
-"""Streams and signals of a command: what is printed never ends the work, and a signal ends it like Ctrl-C."""
+"""Streams of a command: what is printed never ends the work."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any, TextIO, cast
 
 from persam_video.messages import printable
-
-_ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def say(text: str) -> None:
@@ -87,37 +83,3 @@ def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
     return cast(TextIO, _TolerantStream(stream))
-
-
-class Interruption:
-    """Signals that ended a command.
-
-    Attributes:
-        number: of the first one that came; None: none did.
-    """
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handler of a signal."""
-        if self.number is None:
-            self.number = number
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def interruptible() -> Generator[Interruption, None, None]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does. What is ignored (``nohup``) stays ignored."""
-    interruption = Interruption()
-    before = {}
-    for name in _ENDING_SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            with suppress(ValueError):  # not in the main thread
-                before[number] = signal.signal(number, interruption)
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -26,6 +26,7 @@ from persam_video.cli.common import (
     path_name,
     run,
 )
+from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
 from persam_video.errors import DamagedVideoError
 from persam_video.messages import pluralize
@@ -168,6 +169,7 @@ def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool, strict: boo
         with job:
             for result in job:
                 last, count = result, count + 1
+                raise_if_interrupted()
     except (KeyboardInterrupt, DamagedVideoError, OSError) as raised:
         error = raised
     elapsed = time.perf_counter() - began
