@@ -101,9 +101,10 @@ def test_the_default_method(sam: Sam) -> None:
     )
     features = sam.encode(IMAGE)
     step = Step(sam.decode, Settings())
-    step(memory, features, some(2, 288, 512))  # computes the cached device constants of its shape
+    cut = some(1)[0] > 0
+    step(memory, features, some(2, 288, 512), cut)  # computes the cached device constants of its shape
     with nothing_from_the_cpu():
-        after, logits, scores = step(memory, features, some(2, 288, 512))
+        after, logits, scores = step(memory, features, some(2, 288, 512), cut)
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))
     assert after.probabilities.shape == memory.probabilities.shape
 

@@ -7,32 +7,45 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.frame import Image
+from persam_video.methods.appearance.cuts import Grey, is_cut
 from persam_video.runtime.constants import device_constant
 
 _LONGER_SIDE = 512
 """Of the image of which the flow is computed, in pixels: finer flow does not improve masks on the low-res grid."""
 
-Grey = npt.NDArray[np.uint8]
-"""Reduced grey image, uint8, h×w."""
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FlowInputs:
-    """Optical flow of a frame, and the image that the flow of the next frame needs.
+    """Optical flow of a frame, and the image that the flow of the next frame needs. Tensors are on the CPU, in pinned
+    memory for a model on a GPU.
 
     Args:
-        flow: float32, 2×h×w, on the CPU: `backward_flow`; in pinned memory for a model on a GPU.
+        flow: float32, 2×h×w: `backward_flow`.
+        cut: bool, scalar: the frame is of another scene than the one before (`is_cut`).
         grey: `reduced_grey` of the frame.
     """
 
     flow: Tensor
+    cut: Tensor
     grey: Grey
+
+    @classmethod
+    def of(cls, previous: Grey | None, current: Grey, *, pinned: bool) -> FlowInputs:
+        """Inputs of a frame.
+
+        Args:
+            previous: `reduced_grey` of the previous frame; None where there is none.
+            current: of the frame.
+            pinned: whether in pinned memory, so that a copy to a GPU does not synchronise with it.
+        """
+        flow = backward_flow(previous, current)
+        cut = torch.tensor(is_cut(previous, current, flow.permute(1, 2, 0).numpy()), dtype=torch.bool, device="cpu")
+        return cls(*((flow.pin_memory(), cut.pin_memory()) if pinned else (flow, cut)), current)
 
 
 def reduced_grey(image: Image) -> Grey:
@@ -61,7 +74,7 @@ def backward_flow(previous: Grey | None, current: Grey) -> Tensor:
     """
     height, width = current.shape
     if previous is None:
-        return torch.zeros(2, height, width)
+        return torch.zeros(2, height, width, dtype=torch.float32)
     if previous.shape != current.shape:  # frames of another size: as if the image had been stretched
         previous = np.asarray(cv2.resize(previous, (width, height)), np.uint8)
     dis: Any = cv2  # its stubs lack DIS
@@ -87,5 +100,5 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
 def _cell_centres(height: int, width: int) -> Tensor:
     """Centres of a grid's cells in the coordinates of `torch.nn.functional.grid_sample`: float, 2×height×width, (x, y),
     from -1 to 1."""
-    y, x = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
+    y, x = ((2 * torch.arange(size, dtype=torch.float32) + 1) / size - 1 for size in (height, width))
     return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)))

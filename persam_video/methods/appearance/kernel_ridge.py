@@ -155,7 +155,7 @@ def solve_ridge(gram: Tensor, targets: Tensor, noise: float) -> Tensor:
         noise: the ridge.
     """
     # Positive definite, as its diagonal is: no need to check the result, which would synchronise with a GPU.
-    factor = torch.linalg.cholesky_ex(gram + noise * torch.eye(len(gram), device=gram.device))[0]
+    factor = torch.linalg.cholesky_ex(gram + noise * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))[0]
     return torch.cholesky_solve(targets, factor)
 
 
@@ -172,7 +172,7 @@ def choose_landmarks(cells: Tensor, importance: Tensor, count: int, bandwidth: f
         float, m×d and m×m; m is at most ``count``.
     """
     landmarks = cells[pivots(cells, importance, count, bandwidth)]
-    one = torch.eye(len(landmarks), device=cells.device)
+    one = torch.eye(len(landmarks), dtype=cells.dtype, device=cells.device)
     factor = torch.linalg.cholesky(kernel(landmarks, landmarks, bandwidth) + _JITTER * one)
     return landmarks, torch.linalg.solve_triangular(factor, one, upper=False)
 

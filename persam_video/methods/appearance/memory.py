@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,14 @@ class Memory:
             stop = start + len(classifier.first.mean_coverage)
             yield classifier, slice(start, stop)
             start = stop
+
+    def after_cut(self, cut: Tensor) -> Memory:
+        """These objects, all of them absent after a cut to another scene.
+
+        Args:
+            cut: bool, scalar: whether there was one.
+        """
+        return replace(self, absent=self.absent | cut, probabilities=torch.where(cut, PROB_EPS, self.probabilities))
 
     def concat(self, other: Memory) -> Memory:
         """These objects, then others whose masks are newer: they take the cells where both are probable."""
@@ -137,7 +145,7 @@ class Memory:
             residuals=ResidualModel(landmarks=state["residual_landmarks"], weights=state["residual_weights"]),
             areas=areas,
             absent=torch.ones_like(areas, dtype=torch.bool),
-            probabilities=torch.full((len(areas), 1, 1), PROB_EPS, device=areas.device),
+            probabilities=torch.full((len(areas), 1, 1), PROB_EPS, dtype=areas.dtype, device=areas.device),
         )
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from persam_video.frame import Frame, Image
+from persam_video.methods.appearance.cuts import Grey
 from persam_video.methods.appearance.descriptors import Colours, cell_descriptors
-from persam_video.methods.appearance.flow import FlowInputs, Grey, backward_flow, reduced_grey
+from persam_video.methods.appearance.flow import FlowInputs, reduced_grey
 from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.kernel_ridge import KernelRidge
 from persam_video.methods.appearance.memory import Memory
@@ -53,10 +54,8 @@ class AppearanceMethod:
         return reduced_grey(image)
 
     def prepare(self, reduced: Grey, previous: Grey | None) -> FlowInputs:
-        """Optical flow of a frame."""
-        flow = backward_flow(previous, reduced)
-        # Pinned, so that the copy to a GPU does not synchronise with it.
-        return FlowInputs(flow.pin_memory() if self._sam.device.type == "cuda" else flow, reduced)
+        """Optical flow of a frame, and whether it follows a cut."""
+        return FlowInputs.of(previous, reduced, pinned=self._sam.device.type == "cuda")
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Personalise further objects."""
@@ -85,8 +84,8 @@ class AppearanceMethod:
         """
         prepared = prepared or self.prepare(self.reduce(frame.image), self._previous)
         self._previous = prepared.grey
-        flow = prepared.flow.to(self._sam.device, non_blocking=True)
-        self._memory, logits, scores = self._step(self._objects, features, flow)
+        flow, cut = (each.to(self._sam.device, non_blocking=True) for each in (prepared.flow, prepared.cut))
+        self._memory, logits, scores = self._step(self._objects, features, flow, cut)
         return logits, scores
 
     @property

@@ -73,7 +73,7 @@ class Presence:
             first: presence in the first frame of each object.
             were_absent: bool, N: objects that were absent in the previous frame.
         """
-        min_contrast = torch.where(were_absent, settings.found_contrast, settings.lost_contrast)
+        min_contrast = torch.where(were_absent, settings.found_contrast, settings.lost_contrast).float()
         min_elsewhere = torch.lerp(first.likeness_elsewhere, first.likeness_inside, settings.found_contrast)
         is_elsewhere = (
             (self.likeness_elsewhere > min_elsewhere)

@@ -84,7 +84,8 @@ class ResidualModel:
         count = settings.error_landmarks
         all_landmarks, all_weights = [], []
         for inputs, errors in samples:
-            kept = torch.linspace(0, len(inputs) - 1, min(len(inputs), _MAX_SAMPLES), device=inputs.device).long()
+            number = min(len(inputs), _MAX_SAMPLES)
+            kept = torch.linspace(0, len(inputs) - 1, number, dtype=inputs.dtype, device=inputs.device).long()
             inputs, errors = inputs[kept], errors[kept]
             landmarks, whitening = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
             lifted = lift(inputs, landmarks, whitening, _BANDWIDTH)

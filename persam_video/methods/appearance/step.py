@@ -40,17 +40,19 @@ class Step:
         self._decode = decode
         self._settings = settings
 
-    def __call__(self, memory: Memory, features: Features, flow: Tensor) -> tuple[Memory, Tensor, Tensor]:
+    def __call__(self, memory: Memory, features: Features, flow: Tensor, cut: Tensor) -> tuple[Memory, Tensor, Tensor]:
         """Find all objects in the next frame.
 
         Args:
             memory: after the previous frame.
             features: of the frame.
             flow: `FlowInputs.flow`, on the device.
+            cut: `FlowInputs.cut`, on the device: all objects are taken for absent.
         Returns:
             memory after the frame, and logits and scores as `AppearanceMethod.find` returns them.
         """
         settings = self._settings
+        memory = memory.after_cut(cut)
         colours, fine_colours = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
         cells = cell_descriptors(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
@@ -87,7 +89,7 @@ class Step:
         foreground, background = pool(torch.cat((motion.propagated, motion.background_ring)), scores.shape[1:]).chunk(2)
         has_mask = ~memory.absent & motion.propagated_mask.any(dim=2).any(dim=1)
         current = ScoreStatistics.measure(scores, foreground, background)
-        blended = memory.statistics.blend(current, has_mask * self._settings.current_frame_share)
+        blended = memory.statistics.blend(current, has_mask.float() * self._settings.current_frame_share)
         return blended.with_minimum_separation(memory.first_statistics)
 
     def _absent(self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor) -> Tensor:
@@ -151,4 +153,4 @@ def to_low_res(maps: Tensor, features: Features) -> Tensor:
 def _soft_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of maps, float, 0 to 1, or bool, N×h×w: float, N; 0 where both are empty."""
     intersection = torch.minimum(a, b).sum(dim=(1, 2))
-    return intersection / torch.maximum(a, b).sum(dim=(1, 2)).clamp(min=1e-3)
+    return intersection / torch.maximum(a, b).sum(dim=(1, 2)).float().clamp(min=1e-3)

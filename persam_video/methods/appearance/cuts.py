@@ -1,0 +1,71 @@
+"""Cuts to another scene, told from two frames in a row and the optical flow between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8]
+"""Reduced grey image, uint8, h×w (`persam_video.methods.appearance.flow.reduced_grey`)."""
+_Map = npt.NDArray[np.float32]
+
+_REDUCTION = 2
+"""Of the grey images: finer texture is lost to noise and motion blur."""
+_BLOCK = 8
+"""Side of a block, in pixels of the images so reduced. Of larger blocks more is explained by chance."""
+_NOISE_VARIANCE = 10.0
+"""Of grey values, 0 to 255: contrast below is that of noise, and flat blocks explain one another."""
+_QUANTILE = 0.7
+"""Rest of the contrast that must be explained for two frames to be of one scene is 1 - this: what is occluded, blurred
+or leaves the frame does not count, as long as 30 % of the contrast stays."""
+_MIN_EXPLAINED = 0.5
+"""Explained below this is a cut. `tools/scene_cuts.py pairs` shows the distributions on both sides of it."""
+
+
+def is_cut(previous: Grey | None, current: Grey, flow: npt.NDArray[np.float32]) -> bool:
+    """Whether a frame is of another scene than the one before it. Arguments as for `explained_contrast`; without a
+    previous frame there is no cut."""
+    return previous is not None and explained_contrast(previous, current, flow) < _MIN_EXPLAINED
+
+
+def explained_contrast(previous: Grey, current: Grey, flow: npt.NDArray[np.float32]) -> float:
+    """How well the previous frame, warped by the flow, explains the contrast of a frame: -1 to 1.
+
+    The covariance of each block of both images relative to the mean of their variances (the contrast and structure of
+    SSIM, which does not depend on brightness, and little on gain); of these the quantile, by contrast, that 30 % of it
+    exceed. Flow also maps parts of unrelated images onto one another, but not so many of them.
+
+    Args:
+        previous: grey image of the previous frame, of any size.
+        current: grey image of the frame.
+        flow: h×w×2, from each pixel of the frame to its position in the previous one, (x, y) in widths and heights.
+    """
+    height, width = (max(1, side // _REDUCTION // _BLOCK) * _BLOCK for side in current.shape)
+    size = (width, height)
+    now, before = (_resized(image, size).astype(np.float32) for image in (current, previous))
+    offsets = _resized(flow, size)
+    x = np.arange(width, dtype=np.float32) + offsets[..., 0] * width
+    y = np.arange(height, dtype=np.float32)[:, None] + offsets[..., 1] * height
+    warped = np.asarray(cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+    mean_now, mean_warped = _block_means(now), _block_means(warped)
+    variances = _block_means(now * now) - mean_now**2 + _block_means(warped * warped) - mean_warped**2
+    variances = np.maximum(variances, 0).ravel()
+    covariances = (_block_means(now * warped) - mean_now * mean_warped).ravel()
+    explained = (2 * covariances + _NOISE_VARIANCE) / (variances + _NOISE_VARIANCE)
+    order = np.argsort(explained)
+    contrast = np.cumsum(np.sqrt(variances[order]))
+    index = np.searchsorted(contrast, _QUANTILE * contrast[-1])
+    return float(explained[order[min(index, len(order) - 1)]])
+
+
+def _resized(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _block_means(image: _Map) -> _Map:
+    height, width = image.shape
+    return _resized(image, (width // _BLOCK, height // _BLOCK))
