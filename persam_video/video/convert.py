@@ -1,14 +1,15 @@
 """Conversion of decoded frames to upright RGB images: interlacing, colours, rotation.
 
 Pixels stay as they are stored: a frame of non-square pixels (anamorphic video) is not stretched, because masks are
-drawn on stored pixels. Transparency is dropped. HDR is not tone-mapped.
+drawn on stored pixels. Transparency is dropped. HDR (PQ, HLG) is tone-mapped to SDR.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -17,8 +18,10 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from persam_video.frame import Image
+from persam_video.video.hdr import HLG, PQ, ToneMapper
 
 _SideData: Any = SideDataContainer  # the stub lists other kinds of keys, and no argument
+_BT2020_PRIMARIES = {2, 9}  # AVCOL_PRI: what is not tagged is taken for what HDR has
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: black 16, white 235
 _HD_HEIGHT = 720  # from this height on, untagged video is BT.709
 # AVColorSpace → the converter's matrix; others count as untagged.
@@ -37,13 +40,20 @@ _LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255)
 
 
 class RgbConverter:
-    """Converts decoded frames to upright RGB images, all of the size of the first one."""
+    """Converts decoded frames to upright RGB images, all of the size of the first one.
+
+    Attributes:
+        is_transposed: whether the last frame was turned by 90 or 270 degrees.
+        scaled: how many frames had another size, upright, than the first one.
+    """
 
     def __init__(self) -> None:
-        self.is_transposed = False  # whether the last frame was turned by 90 or 270 degrees
+        self.is_transposed = False
+        self.scaled = 0
         self._reformatter = VideoReformatter()  # shared by all frames: a new one would compute its tables again
         self._planar = VideoReformatter()
-        self._stored_size: tuple[int, int] | None = None
+        self._tone_mapper = ToneMapper()
+        self._size: tuple[int, int] | None = None  # upright: width, height
 
     def convert(self, frame: av.VideoFrame) -> Image:
         """Upright image of a frame: RGB, uint8, H×W×3, contiguous, full range.
@@ -51,50 +61,63 @@ class RgbConverter:
         The matrix and the range are those of the frame's tags. Untagged video is taken as BT.709 from 720 stored rows
         on and as BT.601 below, limited range, as players do.
         """
-        if self._stored_size is None:
-            self._stored_size = (frame.width, frame.height)
-        width, height = self._stored_size  # players too scale a stream that changes its size
+        turn = _Turn.of(frame)
+        self.is_transposed = turn.is_transposed
+        size = (frame.height, frame.width) if turn.is_transposed else (frame.width, frame.height)
+        self._size = self._size or size
+        self.scaled += size != self._size  # players too scale a stream that changes its size
+        width, height = self._size[::-1] if turn.is_transposed else self._size
         untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
         planar = _PLANAR.get(frame.format.name)
+        is_hdr = frame.color_trc in (PQ, HLG)
         rgb = self._reformatter.reformat(
             frame if planar is None else self._planar.reformat(frame, format=planar, threads=1),
             width=width,
             height=height,
-            format="rgb24",
-            src_colorspace=_MATRICES.get(frame.colorspace, untagged),
+            format="rgb48le" if is_hdr else "rgb24",
+            src_colorspace=_MATRICES.get(frame.colorspace, Colorspace.BT2020 if is_hdr else untagged),
             threads=1,  # the model needs the other cores
         )
-        image = cast(Image, rgb.to_ndarray())
-        if frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
+        image: Any = rgb.to_ndarray()
+        if is_hdr:
+            is_wide = frame.color_primaries in _BT2020_PRIMARIES
+            image = self._tone_mapper.to_sdr(image, frame.color_trc, is_wide=is_wide)
+        elif frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
             image = _LIMITED_TO_FULL[image]  # the converter takes all grey for full range
-        upright, self.is_transposed = _upright(image, frame)
         # A copy, so that the image does not keep the decoder's buffers alive.
-        return np.array(upright, order="C")
+        return np.array(turn.upright(image), order="C")
 
 
-def _upright(image: Image, frame: av.VideoFrame) -> tuple[Image, bool]:
-    """View of ``image`` rotated and mirrored by the frame's display matrix, in steps of 90 degrees.
+@dataclass(frozen=True)
+class _Turn:
+    """How the stored image is turned and mirrored to be upright, in steps of 90 degrees."""
 
-    Returns:
-        The view, and whether its width is the height of ``image``.
-    """
-    try:
-        # Not ``frame.side_data``: that makes a reference cycle with the frame, so that dozens of frames keep their
-        # buffers until the garbage collector runs.
-        side_data = _SideData(frame)
-        matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
-    except (KeyError, ValueError):  # there is none, or this PyAV has no name for other side data
-        turns = round(frame.rotation / 90) % 4
-        return np.rot90(image, turns), turns % 2 == 1
-    # A point (x, y) goes to (a x + c y, b x + d y).
-    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    is_transposed = abs(b) > abs(a)
-    if is_transposed:
-        image = image.transpose(1, 0, 2)
-        mirror_x, mirror_y = c < 0, b < 0
-    else:
-        mirror_x, mirror_y = a < 0, d < 0
-    return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1], is_transposed
+    is_transposed: bool
+    mirror_x: bool
+    mirror_y: bool
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> _Turn:
+        """That of the frame's display matrix."""
+        try:
+            # Not ``frame.side_data``: that makes a reference cycle with the frame, so that dozens of frames keep their
+            # buffers until the garbage collector runs.
+            side_data = _SideData(frame)
+            matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
+        except (KeyError, ValueError):  # there is none, or this PyAV has no name for other side data
+            turns = round(frame.rotation / 90) % 4  # counterclockwise
+            return cls(turns % 2 == 1, mirror_x=turns in (2, 3), mirror_y=turns in (1, 2))
+        # A point (x, y) goes to (a x + c y, b x + d y).
+        a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+        if abs(b) > abs(a):
+            return cls(True, mirror_x=c < 0, mirror_y=b < 0)
+        return cls(False, mirror_x=a < 0, mirror_y=d < 0)
+
+    def upright(self, image: Image) -> Image:
+        """View of a stored image, turned."""
+        if self.is_transposed:
+            image = image.transpose(1, 0, 2)
+        return image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
 
 
 class Deinterlacer:
