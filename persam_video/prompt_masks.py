@@ -10,6 +10,7 @@ import torch
 from persam_video.errors import AnnotationError
 from persam_video.frame import Image, LabelMap
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts
+from persam_video.runtime.ambient import isolated
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import to_label_map
@@ -20,6 +21,7 @@ _DECODES = 2
 .78)."""
 
 
+@isolated()
 def segment_prompts(sam: Sam, image: Image, prompts: Iterable[ObjectPrompt]) -> LabelMap:
     """Label map of an image that SAM makes from boxes and points, uint8, H×W.
 
@@ -56,15 +58,15 @@ def _to_input(prompts: tuple[ObjectPrompt, ...], features: Features) -> Prompts:
     device = features.tensor.device
     scale = features.geometry.side / features.geometry.longer_side
     max_points = max(len(each.points) for each in prompts)
-    points = torch.zeros(len(prompts), max_points, 2)
+    points = torch.zeros(len(prompts), max_points, 2, dtype=torch.float32)
     labels = torch.full((len(prompts), max_points), NO_POINT)
     for row, each in enumerate(prompts):
         for column, (x, y, positive) in enumerate(each.points):
-            points[row, column] = torch.tensor([x, y])
+            points[row, column] = torch.tensor([x, y], dtype=torch.float32)
             labels[row, column] = POSITIVE if positive else NEGATIVE
     sam_prompts = Prompts((points * scale - 0.5).to(device), labels.to(device))
     has_box = torch.tensor([each.box is not None for each in prompts])
     if not has_box.any():
         return sam_prompts
-    boxes = torch.tensor([each.box or (0.0, 0.0, 0.0, 0.0) for each in prompts])
+    boxes = torch.tensor([each.box or (0.0, 0.0, 0.0, 0.0) for each in prompts], dtype=torch.float32)
     return replace(sam_prompts, boxes=(boxes * scale - 0.5).to(device), has_box=has_box.to(device))

@@ -13,6 +13,7 @@ from persam_video.inputs.first_mask import check_label_map
 from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
+from persam_video.runtime.ambient import isolated
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import to_label_map
 
@@ -39,6 +40,7 @@ class Segmenter:
             the first one.
     """
 
+    @isolated()
     def __init__(
         self,
         sam: Sam,
@@ -56,6 +58,7 @@ class Segmenter:
         targets = [self._personalise(number, *reference) for number, reference in enumerate(references, start=1)]
         self._targets = Targets.pool(targets)
 
+    @isolated()
     def segment(self, image: Frame | Image) -> FrameResult:
         """Objects in an image.
 

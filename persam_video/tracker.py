@@ -16,6 +16,7 @@ from persam_video.methods.base import Method
 from persam_video.methods.registry import MethodFactory, method_factory
 from persam_video.methods.saved_targets import SavedTargets
 from persam_video.options import DEFAULT_METHOD, METHODS
+from persam_video.runtime.ambient import isolated
 from persam_video.runtime.streams import copy_to_host
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
@@ -46,6 +47,7 @@ class Tracker:
         InputError: there is no such method, or the targets are of another one.
     """
 
+    @isolated()
     def __init__(
         self, sam: Sam, *, method: str | MethodFactory | None = None, targets: SavedTargets | None = None
     ) -> None:
@@ -63,6 +65,7 @@ class Tracker:
             self.object_ids = self._row_ids = targets.object_ids
 
     @property
+    @isolated()
     def targets(self) -> SavedTargets:
         """Personalised state of all objects, to be saved (`persam_video.save_targets`).
 
@@ -90,6 +93,7 @@ class Tracker:
         """
         return self.start(frame, label_map=label_map, features=features, prepared=prepared)()
 
+    @isolated()
     def start(
         self,
         frame: Frame | Image,
@@ -137,6 +141,7 @@ class Tracker:
         object_ids, row_ids = self.object_ids, self._row_ids
         copied = copy_to_host(argmax_rows(logits, features.geometry), scores)
 
+        @isolated()
         def result() -> FrameResult:
             rows, row_scores = copied()
             score_of = dict(zip(row_ids, row_scores.tolist(), strict=True))

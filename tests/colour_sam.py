@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from persam_video.runtime.ambient import isolated
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import DecoderOutput
@@ -38,13 +39,14 @@ class ColourSam:
         self.decode_batches: list[int] = []  # number of objects of each decode
         self.had_box: list[list[bool]] = []  # whether each object had a box, of each decode
 
+    @isolated()  # as the real one is
     def encode_one(self, image: np.ndarray) -> Features:
         self.encoded += 1
         geometry = Geometry(*image.shape[:2])
         rows, columns = geometry.grid(FEATURE_SIZE)
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 - 0.5
         cells = F.interpolate(pixels, size=(rows, columns), mode="area")
-        tensor = torch.zeros(1, 256, rows, columns)
+        tensor = torch.zeros(1, 256, rows, columns, dtype=torch.float32)
         tensor[:, :3] = cells
         return Features(tensor, geometry, torch.from_numpy(image.copy()))
 
@@ -57,7 +59,7 @@ class ColourSam:
         colours = unit[:, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1)]  # [256, N]
         is_same: Tensor = torch.einsum("cn,chw->nhw", colours, unit) > 0.95
         logits = F.interpolate(is_same[:, None].float() * 20 - 10, scale_factor=4, mode="nearest")
-        ious = torch.full((len(logits), 3), 0.9)
+        ious = torch.full((len(logits), 3), 0.9, dtype=torch.float32)
         return DecoderOutput(logits.expand(-1, 3, -1, -1).clone(), ious, logits[:, 0], ious[:, 0])
 
 

@@ -37,12 +37,12 @@ def boxes_of_masks(masks: Tensor) -> Boxes:
     (left, right), (top, bottom) = sides
     cells = torch.stack((left, top, right + 1, bottom + 1), dim=1)
     has_box = masks.flatten(1).any(dim=1)
-    return torch.where(has_box[:, None], cells * LOW_RES_STRIDE, 0) - 0.5, has_box
+    return torch.where(has_box[:, None], cells * LOW_RES_STRIDE, 0).float() - 0.5, has_box
 
 
 def cell_centres(cells: Tensor) -> Tensor:
     """Centres, float, …×2, in input pixels, of cells of the low-res grid, int, …×2."""
-    return (cells + 0.5) * LOW_RES_STRIDE - 0.5
+    return (cells.float() + 0.5) * LOW_RES_STRIDE - 0.5
 
 
 def argmax_cells(maps: Tensor) -> Tensor:

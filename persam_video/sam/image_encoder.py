@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from persam_video.frame import Image
+from persam_video.runtime.ambient import isolated
 from persam_video.runtime.cuda_graphs import Capture, GraphedCallable
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry, to_input
 
@@ -82,16 +83,23 @@ class ImageEncoder:
         """Features of one image."""
         return self.batch([image])[0]
 
+    @isolated()
     def batch(self, images: Sequence[Image]) -> list[Features]:
         """Features of several images of one size, encoded at once."""
         geometry = Geometry(images[0].shape[0], images[0].shape[1], self._size)
-        # Pinned memory, so that the copy to a GPU is asynchronous.
-        pinned = self._device.type == "cuda"
-        pixels = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=pinned)
-        np.stack(images, out=pixels.numpy())
-        pixels = pixels.to(self._device, non_blocking=True)
+        pixels = self._to_device(images)
         tensor = self._encode(pixels)
         return [Features(tensor[i : i + 1], geometry, pixels[i]) for i in range(len(images))]
+
+    def _to_device(self, images: Sequence[Image]) -> Tensor:
+        """Images as a tensor, uint8, B×H×W×3, on the device; a single one shares its memory with it where it can."""
+        image = images[0]
+        if self._device.type == "cpu" and len(images) == 1 and image.flags.c_contiguous and image.flags.writeable:
+            return torch.from_numpy(image)[None]
+        # Pinned memory, so that the copy to a GPU is asynchronous.
+        pixels = torch.empty((len(images), *image.shape), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        np.stack(images, out=pixels.numpy())
+        return pixels.to(self._device, non_blocking=True)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from persam_video.runtime.ambient import isolated
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.inference_layers import pack_linears_if_faster, prepare_for_inference
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
@@ -80,7 +81,7 @@ class MaskDecoder:
             pack_linears_if_faster(decoder._upscaling)
         return decoder
 
-    @torch.no_grad()
+    @isolated()
     def __call__(self, features: Features, prompts: Prompts) -> DecoderOutput:
         """Output for all objects at once, always in float32: the decoder is small, and its logits are compared."""
         return self.forward(features, prompts)

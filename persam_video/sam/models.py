@@ -19,6 +19,7 @@ from torch import Tensor
 from persam_video.errors import CheckpointError, DeviceError
 from persam_video.messages import parameter, pluralize
 from persam_video.options import DEFAULT_MODEL, PRECISIONS, ModelOptions
+from persam_video.runtime.ambient import isolated
 from persam_video.runtime.cuda_graphs import Capture, capture_cuda_graph
 from persam_video.sam import mobile_sam
 from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
@@ -58,6 +59,7 @@ class Sam:
     capture: Capture | None = None
 
 
+@isolated()
 def load_sam(model: str | ModelOptions = DEFAULT_MODEL, *, progress: bool = True, **options: Any) -> Sam:
     """Model with its weights on a device.
 
@@ -80,6 +82,7 @@ def load_sam(model: str | ModelOptions = DEFAULT_MODEL, *, progress: bool = True
     return sam_from_network(network, chosen, device=device, dtype=dtype, checkpoint=path)
 
 
+@isolated()
 def sam_from_network(
     network: SamNetwork,
     options: ModelOptions,
@@ -123,9 +126,14 @@ def sam_from_network(
 
 
 def build_network(model: str) -> SamNetwork:
-    """Network of a model with random weights: ``segment_anything``'s, for ``vit_t`` with `TinyVitEncoder`."""
-    if model != "vit_t":
-        return sam_model_registry[model](checkpoint=None)
+    """Network of a model with random weights, in float32 whatever torch's default dtype: ``segment_anything``'s, for
+    ``vit_t`` with `TinyVitEncoder`."""
+    network: SamNetwork = _mobile_sam() if model == "vit_t" else sam_model_registry[model](checkpoint=None)
+    return network.float()
+
+
+def _mobile_sam() -> SamNetwork:
+    """Network of ``vit_t``."""
     return SamNetwork(
         image_encoder=TinyVitEncoder(),
         prompt_encoder=SamPromptEncoder(

@@ -36,7 +36,7 @@ class PersamMethod:
         self._sam = sam
         self._config = config
         self._targets = Targets.empty(sam.device)
-        self._boxes = torch.empty(0, 4, device=sam.device)  # of the previous frame
+        self._boxes = torch.empty(0, 4, dtype=torch.float32, device=sam.device)  # of the previous frame
         self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
         self._geometry: Geometry | None = None  # of the previous frame
 
@@ -70,7 +70,7 @@ class PersamMethod:
         """Start with the objects of a `state`, all of them absent."""
         self._targets = Targets(**{field.name: state[field.name] for field in fields(Targets)})
         count, device = len(self._targets.embeddings), self._boxes.device
-        self._boxes = torch.zeros(count, 4, device=device)
+        self._boxes = torch.zeros(count, 4, dtype=torch.float32, device=device)
         self._has_box = torch.zeros(count, dtype=torch.bool, device=device)
 
     def find(self, frame: Frame, features: Features, prepared: None = None) -> tuple[Tensor, Tensor]:

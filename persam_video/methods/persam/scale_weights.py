@@ -45,7 +45,7 @@ def fit_scale_weights(logits: Tensor, masks: Tensor, valid: Tensor, *, total_lr:
     with torch.inference_mode(False), torch.enable_grad():
         scales = logits[:, :, valid].clone()  # [N, 3, cells]
         truth = masks[:, valid].clone()
-        learned = torch.full((len(logits), 2), 1 / 3, device=logits.device, requires_grad=True)
+        learned = torch.full_like(logits[:, :2, 0, 0], 1 / 3, requires_grad=True)
         optimiser = torch.optim.AdamW([learned], lr=total_lr / _STEPS, eps=_ADAM_EPS)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
         for _ in range(_STEPS):

@@ -78,7 +78,7 @@ def personalise(
     """
     device = features.tensor.device
     embeddings, semantics = extract_embeddings(features, masks)
-    targets = Targets(embeddings, semantics, torch.full((len(masks), 3), 1 / 3, device=device))
+    targets = Targets(embeddings, semantics, torch.full_like(embeddings[:, :3], 1 / 3))
     if not config.scale_tuning:
         return targets
     side = features.geometry.side

@@ -30,7 +30,7 @@ class Targets:
     @classmethod
     def empty(cls, device: torch.device) -> Targets:
         """No targets."""
-        return cls(*(torch.empty(0, size, device=device) for size in (256, 256, 3)))
+        return cls(*(torch.empty(0, size, dtype=torch.float32, device=device) for size in (256, 256, 3)))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Targets]) -> Targets:
