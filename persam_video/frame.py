@@ -24,6 +24,9 @@ IGNORE_ID = 255
 
 MAX_OBJECT_ID = 254
 
+LARGE_FRAME_PIXELS = 1 << 24
+"""Size above 5K from which on memory counts more than speed: each frame of 8K that is held takes 100 MB."""
+
 
 def ids_in(label_map: LabelMap) -> tuple[int, ...]:
     """Object ids that occur in a label map, in ascending order."""

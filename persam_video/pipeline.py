@@ -54,13 +54,18 @@ class Pipeline:
         sam: its model.
         objects: number of objects at the start, which decides how cores are shared (`ThreadPlan`).
         seconds: stage times, updated while frames are processed.
+        large_frames: frames are of more than `LARGE_FRAME_PIXELS`: hold few of them.
     """
 
-    def __init__(self, tracker: Tracker, sam: Sam, *, objects: int, seconds: StageSeconds) -> None:
+    def __init__(
+        self, tracker: Tracker, sam: Sam, *, objects: int, seconds: StageSeconds, large_frames: bool = False
+    ) -> None:
         self._tracker = tracker
         self._sam = sam
         self._seconds = seconds
-        self._threads = ThreadPlan(objects, sam.device)
+        self._threads = ThreadPlan(objects, sam.device, large_frames=large_frames)
+        self._read_depth = 1 if large_frames else _READ_DEPTH
+        self._release_every = 1 if large_frames else _RELEASE_MEMORY_EVERY
         # With all cores at work on one frame there is no thread to prepare the next one.
         runs_ahead = not self._threads.model_on_cpu or self._threads.parallel_frames > 1
         self._prepares = tracker.method.prepares and runs_ahead
@@ -103,13 +108,13 @@ class Pipeline:
                     result = self._tracker.start(frame, label_map=label_map, features=features, prepared=prepared)
                 if label_map is not None:
                     on_annotated()
-                if number % _RELEASE_MEMORY_EVERY == 0:
+                if number % self._release_every == 0:
                     release_free_memory()
                 yield result, time.perf_counter() - began
 
     def _encoded(self, source: Iterable[Frame]) -> Generator[Encoded, None, None]:
         """Frames with their features, a few ahead of the tracker where threads or a GPU allow."""
-        frames = prefetch(self._reduced(self._timed(source)), _READ_DEPTH)
+        frames = prefetch(self._reduced(self._timed(source)), self._read_depth)
         if self._threads.parallel_frames > 1:
             return self._encoded_in_parallel(frames)
         encoded = self._encoded_in_turn(self._prepared(frames))

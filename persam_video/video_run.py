@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from persam_video.files.output_file import OutputFile
-from persam_video.frame import Frame, FrameResult, LabelMap, ids_in
+from persam_video.frame import LARGE_FRAME_PIXELS, Frame, FrameResult, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations
 from persam_video.inputs.later_masks import LaterMasks
 from persam_video.messages import printable
-from persam_video.outputs.base import Output, OutputThreads, discard_outputs
+from persam_video.outputs.base import OUTPUT_DEPTH, Output, OutputThreads, discard_outputs
 from persam_video.video.reader import VideoInfo, VideoReader
 from persam_video.visibility import Visibility
 
@@ -172,7 +172,8 @@ class VideoRun(Iterator[FrameResult]):
                 save_targets(targets_file, tracker.targets, sam, overwrite=True)
 
         objects = len(self.object_ids) + (0 if label_map is None else len(ids_in(label_map)))
-        pipeline = Pipeline(tracker, sam, objects=objects, seconds=self._seconds)
+        large_frames = self.info.width * self.info.height > LARGE_FRAME_PIXELS
+        pipeline = Pipeline(tracker, sam, objects=objects, seconds=self._seconds, large_frames=large_frames)
         bar = tqdm(
             total=self.info.frame_count,
             desc=printable(self.info.path.name),
@@ -180,7 +181,7 @@ class VideoRun(Iterator[FrameResult]):
             disable=not self._progress,
             leave=None,  # only where it is the outermost bar
         )
-        self._writer = OutputThreads(self._outputs)
+        self._writer = OutputThreads(self._outputs, depth=1 if large_frames else OUTPUT_DEPTH)
         results = pipeline.results(self._reader, masks_at, on_annotated)
         return _written(
             results,

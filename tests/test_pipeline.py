@@ -136,7 +136,7 @@ def way_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     yield from _go(request.param, monkeypatch)
 
 
-def plan_of_a_gpu(objects: int, device: torch.device) -> ThreadPlan:
+def plan_of_a_gpu(objects: int, device: torch.device, *, large_frames: bool = False) -> ThreadPlan:
     """How threads are shared where the model runs on a GPU."""
     return ThreadPlan(objects, torch.device("cuda"))
 

@@ -74,3 +74,7 @@ def test_on_a_cpu_opencv_has_all_cores() -> None:
     before = cv2.getNumThreads()
     with ThreadPlan(1, CPU).limit_opencv():
         assert cv2.getNumThreads() == before
+
+
+def test_of_large_frames_few_are_held() -> None:
+    assert ThreadPlan(1, CPU, large_frames=True).parallel_frames == 1

@@ -15,7 +15,7 @@ from persam_video.video.reader import VideoInfo
 
 T = TypeVar("T")
 
-_DEPTH = 4
+OUTPUT_DEPTH = 4
 _PREPARED_DEPTH = 1
 
 
@@ -74,10 +74,14 @@ class OutputThreads:
 
     On exit all outputs are finished with the frames that they have, whatever ended the tracking. An output that cannot
     be written is discarded; the others are finished.
+
+    Args:
+        outputs: opened.
+        depth: number of results that may wait for each.
     """
 
-    def __init__(self, outputs: Sequence[Output]) -> None:
-        self._threads = [_OutputThread(output) for output in outputs]
+    def __init__(self, outputs: Sequence[Output], *, depth: int = OUTPUT_DEPTH) -> None:
+        self._threads = [_OutputThread(output, depth) for output in outputs]
         self.errors: list[Exception] = []
         """Errors of outputs, known after exit."""
 
@@ -110,11 +114,11 @@ class OutputThreads:
 class _OutputThread:
     """Two threads of one output: while one frame is written, the next is prepared."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, depth: int) -> None:
         self._output = output
         self._seconds = {"prepare": 0.0, "write": 0.0}
         self._writer = BackgroundWriter(partial(self._timed, "write"), output.close, _PREPARED_DEPTH)
-        self.queue = BackgroundWriter(self._prepare, self._writer.close, _DEPTH)
+        self.queue = BackgroundWriter(self._prepare, self._writer.close, depth)
 
     @property
     def seconds(self) -> float:

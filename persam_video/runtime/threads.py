@@ -27,13 +27,14 @@ class ThreadPlan:
     Args:
         objects: number of tracked objects.
         device: of the model.
+        large_frames: whether memory counts more than speed, so that as few frames as possible are held.
     """
 
-    def __init__(self, objects: int, device: torch.device) -> None:
+    def __init__(self, objects: int, device: torch.device, *, large_frames: bool = False) -> None:
         self._all = torch.get_num_threads()
         self.model_on_cpu = device.type == "cpu"
         """Whether the model computes on the CPU."""
-        is_parallel = self.model_on_cpu and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS
+        is_parallel = self.model_on_cpu and self._all <= _FEW_CORES and objects <= _MANY_OBJECTS and not large_frames
         self.parallel_frames = self._all if is_parallel else 1
         """Number of frames that are encoded at once while another is tracked; 1: one after another."""
         self._one_core_each = self.parallel_frames > 1 or not self.model_on_cpu

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from persam_video.frame import LARGE_FRAME_PIXELS
+
 INPUT_SIZE = 1024
 LOW_RES_SIZE = 256
 FEATURE_SIZE = 64
@@ -72,8 +74,14 @@ def to_input(images: Tensor, side: int = INPUT_SIZE) -> Tensor:
     geometry = Geometry(images.shape[1], images.shape[2], side)
     height, width = geometry.input_size()
     rows, columns = geometry.grid(INPUT_SIZE)
-    pixels = images.permute(0, 3, 1, 2).float()
-    pixels = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+    pixels = images.permute(0, 3, 1, 2)
+    # As floats, all channels of a large frame would fill memory.
+    parts = pixels.split(1, dim=1) if images.shape[1] * images.shape[2] > LARGE_FRAME_PIXELS else [pixels]
+    resized = [
+        F.interpolate(part.float(), size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+        for part in parts
+    ]
+    pixels = torch.cat(resized, dim=1) if len(resized) > 1 else resized[0]
     for channel, mean, std in zip(pixels.unbind(1), PIXEL_MEAN, PIXEL_STD, strict=True):
         channel.sub_(mean).div_(std)  # Python numbers: a tensor would have to be copied to the device
     return F.pad(pixels, (0, columns - width, 0, rows - height))

@@ -16,7 +16,8 @@ from persam_video.frame import LabelMap
 from persam_video.sam.grids import Geometry, to_frame
 
 _OBJECTS_AT_A_TIME = 16
-"""Number of objects resized to the frame at once: the logits of 254 objects in a 4K frame would fill 8 GB."""
+_VALUES_AT_A_TIME = 1 << 27
+"""Limits of the logits that are resized to the frame at once: those of 254 objects in a 4K frame would fill 8 GB."""
 
 PROB_EPS = 1e-5
 """Distance that probabilities keep from 0 and 1, so that log-odds stay finite."""
@@ -28,7 +29,7 @@ def argmax_with_background(parts: Iterable[Tensor]) -> Tensor:
     Args:
         parts: logits of all objects in order, some objects at a time: float, n×H×W each.
     Returns:
-        int64, H×W: 0 = background, 1, 2, … = the objects in order.
+        uint8, H×W: 0 = background, 1, 2, … = the objects in order.
     """
     highest: Tensor | float = 0.0
     numbers: Tensor | int = 0
@@ -37,7 +38,8 @@ def argmax_with_background(parts: Iterable[Tensor]) -> Tensor:
         top, row = logits.max(dim=0)
         better = top > highest
         highest = torch.where(better, top, highest)
-        numbers = torch.where(better, row + 1 + count, numbers)
+        del top
+        numbers = torch.where(better, row.add_(1 + count).to(torch.uint8), numbers)
         count += len(logits)
     assert isinstance(numbers, Tensor), "there is no object"
     return numbers
@@ -61,8 +63,8 @@ def argmax_rows(logits: Tensor, geometry: Geometry) -> Tensor:
         logits: float, N×rows×columns of the low-res grid.
         geometry: of the frame.
     """
-    numbers = argmax_with_background(to_frame(part, geometry) for part in torch.split(logits, _OBJECTS_AT_A_TIME))
-    return numbers.to(torch.uint8)
+    at_a_time = max(1, min(_OBJECTS_AT_A_TIME, _VALUES_AT_A_TIME // (geometry.height * geometry.width)))
+    return argmax_with_background(to_frame(part, geometry) for part in torch.split(logits, at_a_time))
 
 
 def to_object_ids(numbers: Tensor, object_ids: Sequence[int]) -> LabelMap:

@@ -18,11 +18,13 @@ from av.video.stream import VideoStream
 from persam_video.errors import OutputError
 from persam_video.files.atomic import create_exclusively
 from persam_video.files.output_file import OutputFile
-from persam_video.frame import Image
+from persam_video.frame import LARGE_FRAME_PIXELS, Image
 from persam_video.video.audio import AudioCopy
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each packet has its own frame's time
+_LITTLE_MEMORY = {"x264-params": "sliced-threads=1:sync-lookahead=0:rc-lookahead=0:mbtree=0"}
+"""Options for large frames, of which the encoder would hold dozens."""
 _BT709 = 1
 _LIMITED_RANGE = 1
 _WRITE_ERRORS = (av.FFmpegError, OSError, ValueError)
@@ -187,8 +189,9 @@ class VideoWriter:
         assert self._file is not None
         muxer = _MUXERS[self.path.suffix.lower()]
         self._container = container = av.open(f"file:{self._file.partial}", "w", format=muxer)
+        options = {**_QUALITY, **(_LITTLE_MEMORY if self._width * self._height > LARGE_FRAME_PIXELS else {})}
         stream = container.add_stream(
-            "libx264", rate=frame_rate.limit_denominator(10**6) if frame_rate else 24, options=dict(_QUALITY)
+            "libx264", rate=frame_rate.limit_denominator(10**6) if frame_rate else 24, options=options
         )
         stream.width, stream.height = self._width + self._width % 2, self._height + self._height % 2
         stream.pix_fmt = "yuv420p"
