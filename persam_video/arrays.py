@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,14 @@ import PIL.Image
 import PIL.ImageOps
 
 from persam_video.errors import InputError, PersamError
-from persam_video.frame import Image
+from persam_video.frame import Frame, Image
 from persam_video.messages import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+ImageSource: TypeAlias = "npt.NDArray[Any] | PIL.Image.Image | torch.Tensor | Sequence[Any]"
+"""What an image is taken from (`to_image`)."""
 
 _IMAGE = "an image must be RGB, uint8, height×width×3"
 
@@ -86,6 +92,22 @@ def to_image(value: object, *, name: str, error_type: type[PersamError]) -> Imag
     if pixels is None:
         raise error_type(f"{name} has the shape {array.shape}; {_IMAGE}")
     return np.ascontiguousarray(_to_uint8(pixels, name, error_type))
+
+
+def to_frame(value: Frame | ImageSource, *, name: str, index: int = 0) -> Frame:
+    """Frame of an image; a frame itself.
+
+    Args:
+        value: image as for `to_image`.
+        name: of the image in messages.
+        index: of the frame.
+
+    Raises:
+        InputError: it is no image.
+    """
+    if isinstance(value, Frame):
+        return value
+    return Frame(index=index, image=to_image(value, name=name, error_type=InputError), name=f"{index:05d}")
 
 
 def _rows_columns_channels(array: npt.NDArray[Any]) -> npt.NDArray[Any] | None:

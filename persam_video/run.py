@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -21,7 +22,7 @@ from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import FrameResult, Image, LabelMap
 from persam_video.inputs.annotations import Annotations, FirstMask, read_annotations
-from persam_video.inputs.later_masks import MaskSource
+from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method
 from persam_video.outputs.base import Output, open_outputs
@@ -41,7 +42,8 @@ def open_run(
     *,
     first_prompts: Iterable[ObjectPrompt] | str | Path = (),
     first_coco: str | Path | None = None,
-    later_masks: Mapping[int, MaskSource] | Iterable[tuple[int, MaskSource]] = (),
+    coco_image: str | int | None = None,
+    later_masks: MasksByFrame = (),
     targets: str | Path | SavedTargets | None = None,
     method: str | None = None,
     start: int | float = 0,
@@ -63,13 +65,16 @@ def open_run(
 
     Args:
         source: a video file, a folder of image files, a glob pattern of them, or a `VideoReader`, which the run closes.
-        first_mask: file of a label map (palette or grey PNG), a folder with one, several files of one binary mask each,
-            or the label map itself, H×W, integer ids (or bool for one object). It belongs to the frame at ``start``.
+        first_mask: file of a label map (palette or grey PNG); several files, or a folder of them, of one binary mask
+            each; a folder with one file a frame; the label map itself, H×W, integer ids (or bool for one object); a
+            list or stack of masks; or masks by object id. Arrays, torch tensors and Pillow images will do. It belongs
+            to the frame at ``start``.
         first_prompts: boxes and points instead of masks, or of further objects, or a JSON file of them
             (`persam_video.read_prompts`). SAM makes their masks.
-        first_coco: file of annotations of the first frame in COCO's format, instead of a first mask.
-        later_masks: masks by frame number, as files or label maps: objects that are new are tracked from there on, and
-            those that are tracked already are corrected.
+        first_coco: file of annotations of the first frame, or of all, in COCO's format, instead of a first mask.
+        coco_image: name or id of the first frame's image in that file; None: it is found by its name or number.
+        later_masks: masks by frame number, of the same kinds as the first one: objects that are new are tracked from
+            there on, and those that are tracked already are corrected.
         targets: objects of another video, or their file (``save_targets``): tracked from the first frame in which they
             are found.
         method: ``appearance``, ``persam-f`` or ``persam``; None: that of the targets, or else ``appearance``.
@@ -107,12 +112,15 @@ def open_run(
     opened: Sequence[Output] = ()
     reserved: list[OutputFile] = []
     try:
-        later = list(later_masks.items() if isinstance(later_masks, Mapping) else later_masks)
+        if isinstance(first_mask, Iterator):
+            first_mask = list(first_mask)
+        later = frames_and_masks(later_masks)
         annotations = read_annotations(
             reader,
             first_mask=first_mask,
             first_prompts=first_prompts,
             first_coco=first_coco,
+            coco_image=coco_image,
             later_masks=later,
             allow_empty=targets is not None,
         )
@@ -162,8 +170,10 @@ def _input_paths(*values: Any) -> list[InputPath]:
     """Files and folders among arguments, which may be lists of them; masks and objects in memory are left out."""
     paths = []
     for value in values:
-        if isinstance(value, (str, Path)):
+        if isinstance(value, (str, PathLike)):
             paths.append(InputPath(Path(value)))
+        elif isinstance(value, Mapping):
+            paths += _input_paths(*value.values())
         elif isinstance(value, (list, tuple)):
             paths += _input_paths(*value)
     return paths

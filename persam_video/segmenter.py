@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-import numpy.typing as npt
 import torch
 
+from persam_video.arrays import ImageSource, to_frame
 from persam_video.errors import AnnotationError, InputError
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, ids_in
-from persam_video.inputs.first_mask import check_label_map
+from persam_video.frame import IGNORE_ID, Frame, FrameResult, ids_in
+from persam_video.inputs.first_mask import MaskSource, check_label_map
 from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
@@ -28,8 +28,8 @@ class Segmenter:
 
     Args:
         sam: from `load_sam`.
-        references: images, RGB, uint8, H×W×3, each with its label map as for `Tracker.step`. All must show the same
-            objects; an object's target is the mean over the images.
+        references: pairs of an image, RGB, uint8, H×W×3 (also a torch tensor or Pillow image), and its masks as for
+            `Tracker.step`. All must show the same objects; an object's target is the mean over the images.
         method: ``persam`` or ``persam-f`` (`persam_video.options.IMAGE_METHODS`), or a `PersamConfig`.
 
     Attributes:
@@ -44,35 +44,37 @@ class Segmenter:
     def __init__(
         self,
         sam: Sam,
-        references: Sequence[tuple[Image, npt.ArrayLike]],
+        references: Iterable[tuple[Frame | ImageSource, MaskSource]],
         *,
         method: str | PersamConfig = DEFAULT_IMAGE_METHOD,
     ) -> None:
         if isinstance(method, str) and method not in _CONFIGS:
             raise InputError(f"unknown method {method!r}; for images the methods are {', '.join(IMAGE_METHODS)}")
-        if not references:
-            raise InputError("no reference was given; give at least one image with its mask")
+        pairs = _pairs(references)
         self._sam = sam
         self._config = _CONFIGS[method] if isinstance(method, str) else method
         self.object_ids: tuple[int, ...] = ()
-        targets = [self._personalise(number, *reference) for number, reference in enumerate(references, start=1)]
+        targets = [self._personalise(number, *reference) for number, reference in enumerate(pairs, start=1)]
         self._targets = Targets.pool(targets)
 
     @isolated()
-    def segment(self, image: Frame | Image) -> FrameResult:
+    def segment(self, image: Frame | ImageSource) -> FrameResult:
         """Objects in an image.
 
         Args:
-            image: RGB, uint8, H×W×3, of any size; or a `Frame`.
+            image: RGB, uint8, H×W×3, of any size (also a torch tensor or Pillow image); or a `Frame`.
+        Raises:
+            InputError: it is no image.
         """
-        frame = image if isinstance(image, Frame) else Frame(index=0, image=image, name="00000")
+        frame = to_frame(image, name="the image")
         features = self._sam.encode(frame.image)
         logits, scores = segment(self._sam.decode, features, self._targets, self._config)
         label_map = to_label_map(logits, features.geometry, self.object_ids)
         return FrameResult.of(frame, label_map, dict(zip(self.object_ids, scores.tolist(), strict=True)))
 
-    def _personalise(self, number: int, image: Image, label_map: npt.ArrayLike) -> Targets:
+    def _personalise(self, number: int, reference: Frame | ImageSource, label_map: MaskSource) -> Targets:
         name = f"the mask of reference {number}"
+        image = to_frame(reference, name=f"the image of reference {number}").image
         checked = check_label_map(label_map, width=image.shape[1], height=image.shape[0], name=name)
         object_ids = ids_in(checked)
         if self.object_ids and object_ids != self.object_ids:
@@ -85,3 +87,22 @@ class Segmenter:
         masks = torch.stack([torch.from_numpy(checked == i) for i in object_ids])
         ignored = torch.from_numpy(checked == IGNORE_ID)
         return personalise(self._sam.decode, self._sam.encode(image), masks, ignored, self._config)
+
+
+def _pairs(
+    references: Iterable[tuple[Frame | ImageSource, MaskSource]],
+) -> list[tuple[Frame | ImageSource, MaskSource]]:
+    """References, each a pair.
+
+    Raises:
+        InputError: there is none, or one is no pair.
+    """
+    pairs = list(references) if isinstance(references, Iterable) else [references]
+    if not pairs:
+        raise InputError("no reference was given; give at least one image with its mask")
+    for number, pair in enumerate(pairs, start=1):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise InputError(
+                f"reference {number} is of the type {type(pair).__name__}; give pairs of an image and its mask"
+            )
+    return pairs

@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from persam_video.arrays import ImageSource, to_frame
 from persam_video.errors import InputError
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
-from persam_video.inputs.first_mask import check_label_map
+from persam_video.frame import IGNORE_ID, Frame, FrameResult, LabelMap, ids_in
+from persam_video.inputs.first_mask import MaskSource, check_label_map
+from persam_video.inputs.pixel_values import Origin
 from persam_video.methods.base import Method
 from persam_video.methods.registry import MethodFactory, method_factory
 from persam_video.methods.saved_targets import SavedTargets
@@ -78,9 +79,9 @@ class Tracker:
 
     def step(
         self,
-        frame: Frame | Image,
+        frame: Frame | ImageSource,
         *,
-        label_map: npt.ArrayLike | None = None,
+        label_map: MaskSource | None = None,
         features: Features | None = None,
         prepared: Any | None = None,
     ) -> FrameResult:
@@ -89,34 +90,39 @@ class Tracker:
         Args: as for `start`.
         Raises:
             AnnotationError: the label map is not of the frame's size, or holds no object or an invalid id.
-            InputError: no object has been given in this or an earlier frame.
+            InputError: the frame is no image, as None at a video's end, or no object has been given in this or an
+                earlier one.
         """
-        return self.start(frame, label_map=label_map, features=features, prepared=prepared)()
+        frame = to_frame(frame, name="the frame", index=self._next_index)
+        masks = None if label_map is None else self._check(frame, label_map, "array")
+        return self.start(frame, label_map=masks, features=features, prepared=prepared)()
 
     @isolated()
     def start(
         self,
-        frame: Frame | Image,
+        frame: Frame | ImageSource,
         *,
-        label_map: npt.ArrayLike | None = None,
+        label_map: MaskSource | None = None,
         features: Features | None = None,
         prepared: Any | None = None,
     ) -> Callable[[], FrameResult]:
         """Start to find all objects in the next frame, without synchronising with a GPU.
 
         Args:
-            frame: a `Frame`, or an image, RGB, uint8, H×W×3, of any size.
+            frame: a `Frame`, or an image, RGB, uint8, H×W×3, of any size; also a torch tensor (3×H×W too), a Pillow
+                image, or a grey image, H×W.
             label_map: masks in this frame, H×W: integer object ids from 1 to 254, 0 = background, 255 = ignore; or bool
-                for one object. New objects are tracked from here on; those that are tracked already are personalised
-                anew from these masks.
+                for one object; or N×H×W or a list of masks, ids 1 to N; or masks by object id. Arrays, torch tensors
+                and Pillow images will do. New objects are tracked from here on; those that are tracked already are
+                personalised anew from these masks.
             features: the frame's features; None: the frame is encoded here.
             prepared: `Method.prepare` of the frame; None: computed here.
         Returns:
             function that synchronises and returns the result; the next frame may be started before it is called.
         Raises: as `step`.
         """
-        frame = self._as_frame(frame)
-        masks = None if label_map is None else self._check(frame, label_map)
+        frame = to_frame(frame, name="the frame", index=self._next_index)
+        masks = None if label_map is None else self._check(frame, label_map, "settled")
         if masks is None and not self._row_ids:
             raise InputError(
                 f"frame {frame.index}: there is no object to track; give masks with label_map, in this or an earlier "
@@ -132,9 +138,9 @@ class Tracker:
         result = self._annotate(frame, features, masks, None if found is None else found())
         return lambda: result
 
-    def _check(self, frame: Frame, label_map: npt.ArrayLike) -> LabelMap:
+    def _check(self, frame: Frame, label_map: MaskSource, origin: Origin) -> LabelMap:
         name = f"the mask of frame {frame.index}" if self.object_ids else "the first mask"
-        return check_label_map(np.asarray(label_map), width=frame.width, height=frame.height, name=name)
+        return check_label_map(label_map, width=frame.width, height=frame.height, name=name, origin=origin)
 
     def _find(self, frame: Frame, features: Features, prepared: Any | None) -> Callable[[], FrameResult]:
         logits, scores = self.method.find(frame, features, prepared)
@@ -175,8 +181,3 @@ class Tracker:
         stacked = torch.stack([torch.from_numpy(masks == i) for i in object_ids])
         self.method.add(frame, features, stacked, torch.from_numpy(masks == IGNORE_ID))
         self._row_ids += tuple(object_ids)
-
-    def _as_frame(self, frame: Frame | Image) -> Frame:
-        if isinstance(frame, Frame):
-            return frame
-        return Frame(index=self._next_index, image=frame, name=f"{self._next_index:05d}")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from persam_video.errors import AnnotationError
 from persam_video.files.palette_png import DAVIS_PALETTE, VOC_PALETTE, write_palette_png
-from persam_video.inputs.first_mask import check_label_map, load_first_masks
+from persam_video.inputs.first_mask import check_label_map, load_first_masks, load_masks
 
 WIDTH, HEIGHT = 64, 48
 Array = npt.NDArray[np.uint8]
@@ -246,6 +251,98 @@ def test_folder_without_masks(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith(f"{tmp_path} holds no mask")
 
 
+def discs(places: Sequence[int], value: int = 255) -> list[Array]:
+    """Masks of one disc each, at these columns."""
+    return [cv2.circle(np.zeros((HEIGHT, WIDTH), np.uint8), (x, 24), 7, value, -1) for x in places]
+
+
+class TestFolderOfMasks:
+    def save_all(self, folder: Path, names: Sequence[str], masks: Sequence[Array]) -> Path:
+        folder.mkdir(exist_ok=True)
+        for name, mask in zip(names, masks, strict=True):
+            save(folder / name, mask)
+        return folder
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("bike.png", "dog.png", "rider.png"),
+            ("1.png", "2.png", "10.png"),
+            ("mask_0.png", "mask_1.png", "mask_2.tif"),
+        ],
+    )
+    def test_one_file_an_object(self, tmp_path: Path, names: tuple[str, ...], expect_warning: ExpectWarning) -> None:
+        masks = discs([10, 40, 25])
+        folder = self.save_all(tmp_path / "masks", names, masks)
+        (folder / "metadata.csv").write_text("id,area\n")
+        found = load_first_masks(folder, width=WIDTH, height=HEIGHT, frame_count=80)
+        named = ", ".join(f"{i} = {name}" for i, name in enumerate(names, start=1))
+        expect_warning(f"its files were taken for masks of one object each: {re.escape(named)}")
+        assert np.array_equal(found, sum(i * (mask > 0) for i, mask in enumerate(masks, start=1)))
+
+    @pytest.mark.parametrize(
+        ("names", "masks", "frame_count"),
+        [
+            (("00000.png", "00001.png"), discs([10, 12]), 80),
+            (("frame_000000.png", "frame_000005.png"), discs([10, 25]), 2),  # a fast object, in every frame
+            (("0.png", "1.png", "2.png"), discs([10, 12, 14]), None),
+            (("00000.png", "00001.png"), [blocks([1, 2]), blocks([])], None),
+            (("7.png", "8.png"), [blocks([2]), blocks([1, 2])], None),
+        ],
+    )
+    def test_one_file_a_frame(
+        self, tmp_path: Path, names: tuple[str, ...], masks: list[Array], frame_count: int | None
+    ) -> None:
+        folder = self.save_all(tmp_path / "masks", names, masks)
+        found = load_first_masks(folder, width=WIDTH, height=HEIGHT, frame_count=frame_count)
+        assert np.array_equal(found > 0, masks[0] > 0)
+
+    @pytest.mark.parametrize(
+        ("names", "masks", "text"),
+        [
+            (("00000.png", "00001.png"), discs([10, 40]), "may be of one frame each or of one object each"),
+            (("1.png", "2.png"), discs([10, 19]), "may be of one frame each or of one object each"),
+            (("a.png", "b.png"), discs([10, 11]), "may be of one frame each or of one object each"),
+            (
+                ("a.png", "b.png"),
+                [blocks([1]), blocks([0, 1, 2])],
+                "masks without frame numbers, and b.png is not of one",
+            ),
+            (
+                ("00000.png", "other.png"),
+                [blocks([1, 2]), blocks([3])],
+                "without frame numbers, and 00000.png is not of",
+            ),
+            (("a.png", "b.png"), [blocks([1]), blocks([])], "b.png holds no object"),
+        ],
+    )
+    def test_what_is_refused(
+        self, tmp_path: Path, names: tuple[str, ...], masks: list[Array], text: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert text in refused(self.save_all(tmp_path / "masks", names, masks))
+        caplog.clear()
+
+    def test_what_is_not_read_is_named(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
+        folder = self.save_all(tmp_path / "masks", ["00000.png"], discs([10]))
+        (folder / "more").mkdir()
+        (folder / "00001.jpg").write_bytes(b"")
+        assert load(folder).max() == 1
+        expect_warning("not read, as they are no mask files: 00001.jpg, more")
+
+    def test_links_and_pipes(self, tmp_path: Path) -> None:
+        folder = self.save_all(tmp_path / "masks", ["a.png"], discs([10]))
+        (folder / "b.png").symlink_to("nowhere.png")
+        assert "b.png: no such file" in refused(folder)
+        (folder / "b.png").unlink()
+        os.mkfifo(folder / "b.png")
+        assert "b.png: cannot be read as an image (it is not a regular file)" in refused(folder)
+        assert "cannot be read as an image (it is not a regular file)" in refused(folder / "b.png")
+
+    def test_an_empty_name(self) -> None:
+        with pytest.raises(AnnotationError, match="the name of a first mask is empty"):
+            load_first_masks("", width=WIDTH, height=HEIGHT)
+
+
 @needs_davis
 def test_davis_folders() -> None:
     for folder in [folder for root in DAVIS_SETS for folder in root.iterdir()]:
@@ -357,9 +454,6 @@ def test_colours_that_are_not_ids(tmp_path: Path) -> None:
     many = np.arange(40)
     save_colours(path, blocks(many), {0: (0, 0, 0), **{int(i): (0, 255 - int(i), 9) for i in many[1:]}})
     assert "is an image of 40 colours" in refused(path)
-
-    save_colours(path, blocks([1]), {0: (0, 0, 0, 0), 1: (255, 0, 0, 255)})
-    assert "partly transparent" in refused(path)
 
 
 def test_smoothly_drawn_colours(tmp_path: Path) -> None:
@@ -483,13 +577,6 @@ def crumbs_and_a_block() -> Array:
     return label_map
 
 
-def line_beside_void() -> Array:
-    label_map = blocks([])
-    label_map[20, 5:40] = 3
-    label_map[30:45, 5:60] = 255
-    return label_map
-
-
 def with_void(thickness: int) -> Array:
     """Objects with a band of 255 around them, as DAVIS' void."""
     label_map = np.array(drawing("ellipse", fill=1)) + np.array(drawing("dot", fill=1))
@@ -522,7 +609,6 @@ def slivers() -> Array:
         with_void(1),
         with_void(3),
         slivers(),
-        line_beside_void(),
         np.array(drawing("line", fill=7)),
     ],
 )
@@ -553,8 +639,12 @@ def test_bool_is_object_1() -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        (blocks([1]).astype(np.float32), "mine is of type float32"),
-        (blocks([1])[..., None], r"mine has the shape \(48, 64, 1\)"),
+        (blocks([1]) * np.float32(0.5), "mine is of type float32 and has values such as 0.5, .* threshold it"),
+        (np.full((HEIGHT, WIDTH), np.nan), "mine is of type float64 and has values such as nan"),
+        (blocks([1]) * 1j, "mine is of type complex128"),
+        (blocks([1])[..., None].repeat(2, axis=2), r"mine has the shape \(48, 64, 2\); .* number×height×width"),
+        (np.dstack([blocks([1]), blocks([2]), blocks([1])]), r"mine has the shape \(48, 64, 3\) and is coloured"),
+        (np.dstack([blocks([1])] * 3 + [blocks([255])]), r"transparent parts; give its alpha: mask\[\.\.\., 3\] > 0"),
         (np.zeros((0, 4), np.uint8), r"mine has the shape \(0, 4\)"),
         (np.zeros((HEIGHT, WIDTH), bool), "mine holds no object"),
         (blocks([1]).astype(np.int16) - 1, "mine has the pixel value -1"),
@@ -564,6 +654,313 @@ def test_bool_is_object_1() -> None:
 def test_arrays_that_are_not_label_maps(values: npt.NDArray[np.generic], text: str) -> None:
     with pytest.raises(AnnotationError, match=text):
         check_label_map(values, width=WIDTH, height=HEIGHT, name="mine")
+
+
+KINDS: list[Callable[[Array], Any]] = [
+    np.asarray,
+    torch.from_numpy,
+    Image.fromarray,
+    lambda mask: mask.tolist(),
+    lambda mask: mask.astype(np.float32),
+    lambda mask: mask[None],
+    lambda mask: mask[..., None],
+    lambda mask: np.dstack([mask] * 3),
+    lambda mask: np.dstack([mask] * 3 + [np.full_like(mask, 255)]),
+    lambda mask: torch.from_numpy(mask).repeat(3, 1, 1),
+    lambda mask: [mask],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_label_map_of_any_kind(kind: Callable[[Array], Any]) -> None:
+    label_map = blocks([1, 2, 100])
+    assert np.array_equal(check_label_map(kind(label_map), width=WIDTH, height=HEIGHT), label_map)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_of_one_object_each(kind: Callable[[Array], Any], tmp_path: Path) -> None:
+    first, second = blocks([0, 255]), blocks([1])
+    expected = blocks([2, 1])
+    path = save(tmp_path / "a.png", second)
+    for masks in ([kind(first), kind(second)], {1: kind(first), np.int64(2): kind(second)}, (kind(first), path)):
+        assert np.array_equal(check_label_map(masks, width=WIDTH, height=HEIGHT), expected)
+    by_id = check_label_map({7: kind(second)}, width=WIDTH, height=HEIGHT)
+    assert np.array_equal(by_id, blocks([7]))
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        np.asarray,
+        torch.from_numpy,
+        lambda masks: masks.tolist(),
+        lambda masks: masks[:, None],
+        lambda masks: masks * 1.0,
+    ],
+)
+def test_a_stack_of_masks(stack: Callable[[npt.NDArray[np.bool_]], Any]) -> None:
+    masks = np.stack([blocks([0, 1]), blocks([0, 0, 1]), blocks([1])]) > 0
+    assert np.array_equal(check_label_map(stack(masks), width=WIDTH, height=HEIGHT), blocks([3, 1, 2]))
+    assert np.array_equal(check_label_map(stack(masks[:1]), width=WIDTH, height=HEIGHT), blocks([0, 1]))
+
+
+def test_overlapping_masks_in_memory(expect_warning: ExpectWarning) -> None:
+    below, above = np.zeros((2, HEIGHT, WIDTH), bool)
+    below[:, :20], above[:10, 15:30] = True, True
+    label_map = check_label_map([below, above], width=WIDTH, height=HEIGHT, name="mine")
+    expect_warning("object 1 of mine and object 2 of mine overlap in 50 pixels")
+    assert np.array_equal(label_map, np.where(above, 2, below))
+
+
+@pytest.mark.parametrize(
+    ("masks", "text"),
+    [
+        (None, "mine is of the type NoneType; a mask must be an array, a torch tensor or a Pillow image"),
+        ("a.png", "mine is of the type str; read it with load_first_masks"),
+        (io.BytesIO(b"x"), "mine is of the type BytesIO"),
+        ([], "mine is of the type list"),
+        ({}, "mine holds no object: it is an empty mapping"),
+        ({0: blocks([1])}, "mine has the key 0; object ids must be whole numbers 1 to 254"),
+        ({"1": blocks([1])}, "mine has the key 1; object ids"),
+        ({True: blocks([1])}, "mine has the key True"),
+        ({1: blocks([1, 2])}, "object 1 of mine has the pixel values 0, 1, 2; where several"),
+        ({3: None}, "object 3 of mine is of the type NoneType"),
+        ([blocks([1]), blocks([])], "object 2 of mine holds no object"),
+        ([blocks([1]), None], "object 2 of mine is of the type NoneType"),
+        ([blocks([1]), blocks([1])[:9]], "object 2 of mine is 64×9 pixels"),
+        ([blocks([1]), "none.png"], "none.png: no such file"),
+        ([blocks([1]), ""], "the name of a first mask is empty"),
+        (np.zeros((255, HEIGHT, WIDTH), bool), "255 first masks were given: 254 objects at most"),
+        (np.zeros((2, 3, HEIGHT, WIDTH), bool), r"mine has the shape \(2, 3, 48, 64\)"),
+        (torch.rand(HEIGHT, WIDTH), "mine is of type float32 and has values such as"),
+        (Image.new("CMYK", (WIDTH, HEIGHT)), "mine is an image of mode CMYK"),
+    ],
+)
+def test_masks_in_memory_that_cannot_be_used(masks: Any, text: str) -> None:
+    with pytest.raises(AnnotationError, match=text):
+        check_label_map(masks, width=WIDTH, height=HEIGHT, name="mine")
+
+
+def test_files_and_masks_of_any_kind(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", blocks([1]))
+    size = {"width": WIDTH, "height": HEIGHT}
+    other = blocks([0, 1])
+    for source, expected in (
+        (str(path), [1]),
+        ((each for each in [path, save(tmp_path / "b.png", other)]), [1, 2]),
+        ([path, other > 0], [1, 2]),
+        ({4: path, 9: torch.from_numpy(other)}, [4, 9]),
+        (Image.open(path), [1]),
+    ):
+        assert np.array_equal(load_masks(source, **size), blocks(expected))
+    for source in (7, None, path.open("rb")):
+        with pytest.raises(AnnotationError, match=r"the first mask is of the type (int|NoneType|BufferedReader)"):
+            load_masks(source, **size)  # type: ignore[arg-type]
+
+
+# ---- 255: void or an object ----
+
+
+def greys(*values: int) -> Array:
+    """A map of 160×120 with a square of 24×24 of every value."""
+    label_map = np.zeros((120, 160), np.uint8)
+    for i, value in enumerate(values):
+        label_map[8 + 30 * (i // 5) :, 4 + 30 * (i % 5) :][:24, :24] = value
+    return label_map
+
+
+def rimmed(label_map: Array, width: int) -> Array:
+    """The map with VOC's void along all borders of objects, so many pixels wide."""
+    edge = np.zeros(label_map.shape, np.uint8)
+    edge[:, 1:] |= label_map[:, 1:] != label_map[:, :-1]
+    edge[1:] |= label_map[1:] != label_map[:-1]
+    rim = cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    return np.where(rim > 0, 255, label_map).astype(np.uint8)
+
+
+def adjoining(*values: int) -> Array:
+    """Bands side by side that fill the map, with a disc of the first value on that of the last."""
+    label_map = np.repeat(np.array(values, np.uint8), 40)[None].repeat(120, axis=0)
+    return np.asarray(cv2.circle(label_map, (label_map.shape[1] - 20, 60), 12, values[0], -1))
+
+
+def small_object(value: int) -> Array:
+    label_map = greys(127)
+    label_map[20:25, 28:33] = value  # beside the square of 127
+    return label_map
+
+
+SPREAD = [(127, 255), (128, 255), (85, 170, 255), (64, 128, 192, 255), (63, 127, 191, 255), (51, 102, 153, 204, 255)]
+
+
+class TestValue255:
+    @pytest.mark.parametrize("ids", SPREAD)
+    def test_spread_greys_are_objects(self, tmp_path: Path, ids: Sequence[int], expect_warning: ExpectWarning) -> None:
+        for label_map in (greys(*ids), adjoining(*ids)):
+            height, width = label_map.shape
+            expected = np.searchsorted([0, *ids], label_map)
+            path = save(tmp_path / "a.png", label_map)
+            indexed = Image.fromarray(label_map).convert("P")  # with the greys as its palette
+            size = {"width": width, "height": height}
+            coloured = save(tmp_path / "b.png", Image.fromarray(label_map).convert("RGB"))
+            for source in (path, coloured, save(tmp_path / "c.png", indexed), label_map):
+                found = load_masks(source, **size)
+                message = expect_warning("255 is an object, as the ids are spread over the greys; they became")
+                assert ", ".join(f"{value} = {i}" for i, value in enumerate(ids, start=1)) in message
+                assert np.array_equal(found, expected)
+
+    def test_small_object_that_touches_another(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
+        label_map = small_object(255)
+        found = load(save(tmp_path / "a.png", label_map), width=160, height=120)
+        expect_warning("127 = 1, 255 = 2")
+        assert np.array_equal(found, np.searchsorted([0, 127, 255], label_map))
+
+    @pytest.mark.parametrize("values", [greys(1, 255), greys(1, 2, 255), greys(100, 255), adjoining(3, 255)])
+    def test_other_areas_in_a_grey_image_are_refused(self, tmp_path: Path, values: Array) -> None:
+        height, width = values.shape
+        message = refused(save(tmp_path / "a.png", values), width=width, height=height)
+        assert "of 255 that are no rim along an object: if they are an object, give it another id, such as " in message
+        assert "if they are to be ignored, save the mask as an indexed (palette) PNG" in message
+
+    def test_other_areas_in_an_array_are_void_with_a_warning(self, expect_warning: ExpectWarning) -> None:
+        values = greys(3, 255)
+        assert np.array_equal(check_label_map(values, width=160, height=120), values)
+        expect_warning("has 576 pixels of 255 that are no rim along an object; 255 is ignored: .* such as 1")
+
+    def test_void_of_an_indexed_image(self, tmp_path: Path) -> None:
+        for values in (greys(1, 255), greys(1, 2, 255), greys(7, 255), rimmed(greys(1, 2), 5)):
+            write_palette_png(tmp_path / "a.png", values)
+            assert np.array_equal(load(tmp_path / "a.png", width=160, height=120), values)
+        write_palette_png(tmp_path / "a.png", greys(85, 170, 255))
+        message = refused(tmp_path / "a.png", width=160, height=120)
+        assert "number the objects 1, 2, …, the last of them 3 if 255 is one of them" in message
+
+    @pytest.mark.parametrize("width", [1, 3, 5])
+    def test_rims_are_void(self, tmp_path: Path, width: int) -> None:
+        thin = cv2.line(greys(1, 15), (5, 110), (150, 100), 20, 3)  # which a rim of 5 pixels hides
+        for values in (rimmed(greys(1, 2, 3), width), rimmed(greys(15), width), rimmed(np.asarray(thin), width)):
+            assert np.array_equal(load(save(tmp_path / "a.png", values), width=160, height=120), values)
+
+    def test_an_enlarged_rim_is_void(self, tmp_path: Path) -> None:
+        large = np.pad(greys(1, 2, 3), ((0, 255), (0, 340)))  # 500×375, as VOC's images
+        values = rimmed(large, 5).repeat(3, axis=0).repeat(3, axis=1)
+        assert np.array_equal(load(save(tmp_path / "a.png", values), width=1500, height=1125), values)
+
+    def test_a_rim_along_spread_greys(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
+        values = rimmed(greys(127), 5)
+        assert np.array_equal(load(save(tmp_path / "a.png", values), width=160, height=120), values)
+        expect_warning("255 is ignored, as it is a rim along the objects 127")
+
+    def test_a_strip_along_a_part_of_an_object(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
+        values = greys(3)
+        values[8:32, 28:32] = 255
+        assert np.array_equal(load(save(tmp_path / "a.png", values), width=160, height=120), values)
+        expect_warning("255 is ignored, as it is only in strips along the objects 3")
+
+    @needs_davis
+    def test_davis_with_rims_of_voc(self) -> None:
+        for path in sorted((SHARED / "davis" / "Annotations" / "480p").glob("*/0000[05].png")):
+            with Image.open(path) as image:
+                values = rimmed(np.array(image), 5)
+            if values.min() < values.max() and set(np.unique(values)) > {0, 255}:
+                found = check_label_map(values, width=values.shape[1], height=values.shape[0])
+                assert np.array_equal(found, values)
+
+
+# ---- transparent and turned images ----
+
+
+class TestAlpha:
+    def cutout(self, colours: npt.ArrayLike, shown: Array) -> Image.Image:
+        rgb = np.broadcast_to(np.asarray(colours, np.uint8), (HEIGHT, WIDTH, 3))
+        return Image.fromarray(np.dstack([rgb, np.where(shown > 0, 255, 0).astype(np.uint8)]))
+
+    @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0)])
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    def test_what_is_opaque_is_the_object(self, tmp_path: Path, colour: tuple[int, ...], mode: str) -> None:
+        image = self.cutout(colour, blocks([1])).convert(mode)
+        assert np.array_equal(load(save(tmp_path / "a.png", image)), blocks([1]))
+
+    def test_a_photograph(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3))
+        for colours in (noise, np.dstack([noise[..., 0]] * 3), noise // 86):
+            image = self.cutout(colours, blocks([1, 1]))
+            assert np.array_equal(load(save(tmp_path / "a.png", image)), blocks([1, 1]))
+        assert np.array_equal(check_label_map(image, width=WIDTH, height=HEIGHT), blocks([1, 1]))
+
+    def test_flat_colours_have_their_ids(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
+        ids = blocks([2, 1, 3])
+        image = self.cutout(DAVIS_PALETTE[ids], ids)
+        assert np.array_equal(load(save(tmp_path / "a.png", image)), ids)
+        assert np.array_equal(load(save(tmp_path / "b.png", self.cutout(np.dstack([ids] * 3), ids))), ids)
+        colours = np.array([(9, 9, 9), (0, 0, 255), (250, 5, 5), (255, 255, 255)])
+        assert np.array_equal(load(save(tmp_path / "c.png", self.cutout(colours[ids], ids))), ids)
+        expect_warning("#0000ff = 1, #fa0505 = 2, #ffffff = 3")
+
+    def test_what_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.png"
+        assert "holds no object: it is transparent" in refused(save(path, self.cutout((255, 255, 255), blocks([]))))
+        soft = self.cutout((255, 255, 255), blocks([1]))
+        soft.putalpha(Image.fromarray(blocks([255])).filter(ImageFilter.GaussianBlur(1)))
+        assert "is partly transparent, with" in refused(save(path, soft))
+        black = self.cutout(DAVIS_PALETTE[blocks([0, 1])], blocks([1, 1]))
+        assert "has opaque black beside other colours" in refused(save(path, black))
+
+    def test_a_transparent_index(self, tmp_path: Path) -> None:
+        image = Image.fromarray(blocks([7, 7]), "P")
+        image.putpalette(np.array([(250, 250, 250)] * 8, np.uint8).tobytes())
+        image.save(tmp_path / "a.png", transparency=0)
+        assert np.array_equal(load(tmp_path / "a.png"), blocks([7, 7]))
+        image = Image.fromarray(np.where(blocks([1]) > 0, 0, 5).astype(np.uint8), "P")
+        image.putpalette(np.array([(250, 250, 250)] * 8, np.uint8).tobytes())
+        image.save(tmp_path / "b.png", transparency=5)
+        assert np.array_equal(load(tmp_path / "b.png"), blocks([1]) * 250)
+
+
+ORIENTATIONS = {  # of EXIF: how the pixels are stored
+    2: np.fliplr,
+    3: lambda m: np.rot90(m, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: np.rot90,
+    7: lambda m: np.rot90(np.transpose(m), 2),
+    8: lambda m: np.rot90(m, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_exif_turn(tmp_path: Path, orientation: int, suffix: str) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[8:24, 16:32] = 255  # on JPEG's grid of blocks
+    image = Image.fromarray(np.ascontiguousarray(ORIENTATIONS[orientation](mask)))
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / f"a.{suffix}", exif=exif, **({"compression": "tiff_lzw"} if suffix == "tif" else {}))
+    assert np.array_equal(load(tmp_path / f"a.{suffix}"), mask > 0)
+
+
+def test_exif_turn_of_an_uncompressed_tiff(tmp_path: Path) -> None:
+    image = Image.fromarray(np.ascontiguousarray(np.rot90(blocks([255]))))
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(tmp_path / "a.tif", exif=exif)  # which Pillow 13 mixes up
+    assert "is an uncompressed TIFF that is stored turned" in refused(tmp_path / "a.tif")
+
+
+def test_exif_turn_that_does_not_fit(tmp_path: Path) -> None:
+    image = Image.fromarray(blocks([1]))
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(load(tmp_path / "a.png"), blocks([1]))
+
+
+def test_further_images_of_a_file(tmp_path: Path, expect_warning: ExpectWarning) -> None:
+    first, second = Image.fromarray(blocks([1])), Image.fromarray(blocks([0, 1]))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    assert np.array_equal(load(tmp_path / "a.tif"), blocks([1]))
+    expect_warning("only the first of its 2 images is read")
 
 
 # ---- size ----
@@ -620,6 +1017,18 @@ def test_other_aspect_ratio(size: tuple[int, int]) -> None:
 def test_turned(size: tuple[int, int]) -> None:
     with pytest.raises(AnnotationError, match="width and height are swapped"):
         check_label_map(np.ones((480, 854), np.uint8), width=size[0], height=size[1])
+
+
+@pytest.mark.parametrize("size", [(480, 272), (960, 544), (479, 272), (360, 272)])
+def test_size_in_which_the_video_is_shown(size: tuple[int, int], caplog: pytest.LogCaptureFixture) -> None:
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[:, size[0] // 2 :] = 1
+    found = check_label_map(mask, width=360, height=272, pixel_aspect=Fraction(4, 3))
+    assert np.array_equal(found[0], np.repeat([0, 1], 180))
+    for size_of_another in (640, 272), (272, 480):
+        with pytest.raises(AnnotationError, match=r"the video is 360×272 \(shown as 480×272\)"):
+            check_label_map(np.ones(size_of_another[::-1], bool), width=360, height=272, pixel_aspect=Fraction(4, 3))
+    caplog.clear()
 
 
 def test_object_lost_by_resizing() -> None:

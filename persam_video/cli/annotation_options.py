@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from persam_video.errors import InputError
+from persam_video.files.json_file import shortened
 from persam_video.inputs.later_masks import masks_in
 from persam_video.inputs.prompts import ObjectPrompt, read_prompts
 
@@ -22,7 +24,7 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="+",
         help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
-        "(ids 1, 2, … in that order), or a folder with a DAVIS annotation",
+        "(ids 1, 2, … in that order), or a folder with one file a frame (DAVIS; the first is read) or one an object",
     )
     parser.add_argument(
         "--first-box",
@@ -38,9 +40,14 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a point on an object in the first frame, or (-) not on it, in pixels; SAM makes the mask",
     )
-    parser.add_argument("--first-prompts", metavar="FILE", type=Path, help="boxes and points in a JSON file")
+    parser.add_argument("--first-prompts", metavar="FILE", help="boxes and points in a JSON file")
     parser.add_argument(
-        "--first-coco", metavar="FILE", type=Path, help="annotations of the first frame in COCO's format"
+        "--first-coco", metavar="FILE", help="annotations of the first frame, or of all, in COCO's format"
+    )
+    parser.add_argument(
+        "--coco-image",
+        metavar="NAME",
+        help="name or id of the first frame's image in --first-coco, where it is not clear which one it is",
     )
     parser.add_argument(
         "--mask-at",
@@ -57,9 +64,9 @@ def check_annotation_options(parser: argparse.ArgumentParser, options: argparse.
     """Set VIDEO where it comes last and was parsed as a value of an option; exit if it or the objects are missing."""
     if options.video is None:
         options.video = _pop_video(options)
-    if options.video is None or not any(getattr(options, name) for name in _OPTIONS):
+    if options.video is None or all(getattr(options, name) is None for name in _OPTIONS):
         parser.error("VIDEO and --first-mask FILE are both needed (or --first-box, --first-point, --targets, …)")
-    if options.first_mask and options.first_coco:
+    if options.first_mask is not None and options.first_coco is not None:
         parser.error("--first-mask and --first-coco: give one of them")
 
 
@@ -86,6 +93,7 @@ def annotations_of(options: argparse.Namespace) -> dict[str, Any]:
         "first_mask": options.first_mask or None,
         "first_prompts": prompts,
         "first_coco": options.first_coco,
+        "coco_image": options.coco_image,
         "later_masks": [pair for values in options.mask_at or () for pair in _masks_at(values)],
         "targets": options.targets,
     }
@@ -94,12 +102,19 @@ def annotations_of(options: argparse.Namespace) -> dict[str, Any]:
 def _box(values: Sequence[str]) -> ObjectPrompt:
     """Prompt of the values of --first-box."""
     try:
-        object_id, (x0, y0, x1, y1) = int(values[0]), map(float, values[1:])
+        object_id, (x0, y0, x1, y1) = _id(values[0]), map(float, values[1:])
     except ValueError:
         raise InputError(
-            f"--first-box {' '.join(values)}: give an object's id and its box, as 1 100 50 300 200"
+            f"--first-box {shortened(' '.join(values))}: give an object's id and its box, as 1 100 50 300 200"
         ) from None
     return ObjectPrompt(object_id, box=(x0, y0, x1, y1))
+
+
+def _id(text: str) -> int:
+    """Object id of an option; ValueError if it is no number."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError
+    return int(text)
 
 
 def _point(values: Sequence[str]) -> ObjectPrompt:
@@ -109,19 +124,19 @@ def _point(values: Sequence[str]) -> ObjectPrompt:
         if len(sign) > 1 or not set(sign) <= set(_SIGNS):
             raise ValueError
         point = (float(x), float(y), sign != ["-"])
-        return ObjectPrompt(int(object_id), points=(point,))
+        return ObjectPrompt(_id(object_id), points=(point,))
     except ValueError:
         raise InputError(
-            f"--first-point {' '.join(values)}: give an object's id and a point on it, as 1 200 120, or not on it, as "
-            "1 90 40 -"
+            f"--first-point {shortened(' '.join(values))}: give an object's id and a point on it, as 1 200 120, or not "
+            "on it, as 1 90 40 -"
         ) from None
 
 
 def _masks_at(values: Sequence[str]) -> list[tuple[int, Path]]:
     """Frame numbers and mask files of the values of --mask-at."""
-    if len(values) == 1 and Path(values[0]).is_dir():
+    if len(values) == 1 and values[0] and Path(values[0]).is_dir():
         return masks_in(Path(values[0]))
-    if len(values) == 2 and values[0].isdecimal():
+    if len(values) == 2 and values[1] and re.fullmatch("[0-9]{1,12}", values[0]):
         return [(int(values[0]), Path(values[1]))]
     raise InputError(
         f"--mask-at {' '.join(values)}: give a frame's number and its mask, as 120 ann.png, or a folder of masks named "

@@ -142,8 +142,13 @@ class DatasetRun:
             raise InputError(f"{sequence.annotations[0].parent}: there are no images for these annotations")
         reader = open_video(sequence.images[0].parent, start=sequence.start)
         with reader:
-            size = {"width": reader.info.width, "height": reader.info.height}
-            label_map = check_label_map(sequence.first_annotation, **size, name=str(sequence.annotations[0]))
+            label_map = check_label_map(
+                sequence.first_annotation,
+                width=reader.info.width,
+                height=reader.info.height,
+                name=str(sequence.annotations[0]),
+                origin="indexed",
+            )
             folder = self._folder / sequence.name
             if folder.is_dir():
                 OutputLock(folder).release()  # refused here where another run writes to it, before anything is removed
@@ -226,7 +231,9 @@ def _later_masks(sequence: DavisSequence, first: LabelMap) -> dict[int, LabelMap
             known |= new_ids
             label_map = np.where(np.isin(annotation, [*new_ids, IGNORE_ID]), annotation, 0)
             height, width = first.shape
-            masks[numbers[path.stem]] = check_label_map(label_map, width=width, height=height, name=str(path))
+            masks[numbers[path.stem]] = check_label_map(
+                label_map, width=width, height=height, name=str(path), origin="indexed"
+            )
     return masks
 
 

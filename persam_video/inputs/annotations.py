@@ -3,23 +3,22 @@ masks of later frames. Without torch, so that errors are reported before a model
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from persam_video.errors import AnnotationError
 from persam_video.frame import LabelMap, ids_in
-from persam_video.inputs.coco import read_coco
-from persam_video.inputs.first_mask import check_label_map, load_first_masks
-from persam_video.inputs.later_masks import LaterMasks, MaskSource
+from persam_video.inputs.coco import CocoAnnotations, read_coco
+from persam_video.inputs.first_mask import MaskSource as FirstMask
+from persam_video.inputs.first_mask import load_masks
+from persam_video.inputs.later_masks import LaterMasks, MasksByFrame
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts, read_prompts
 from persam_video.messages import parameter
 from persam_video.video.reader import VideoReader
 
-FirstMask = str | Path | Sequence[str | Path] | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+__all__ = ["Annotations", "FirstMask", "read_annotations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,13 @@ class Annotations:
         label_map: masks of the first frame, uint8, H×W; None: it has none.
         prompts: boxes and points of the first frame, of objects that have no mask there.
         later: masks of the frames after it.
+        names: of the objects by id, where they are known: the categories of a COCO file.
     """
 
     label_map: LabelMap | None
     prompts: tuple[ObjectPrompt, ...]
     later: LaterMasks
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_annotations(
@@ -43,7 +44,8 @@ def read_annotations(
     first_mask: FirstMask | None = None,
     first_prompts: Iterable[ObjectPrompt] | str | Path = (),
     first_coco: str | Path | None = None,
-    later_masks: Mapping[int, MaskSource] | Iterable[tuple[int, MaskSource]] = (),
+    coco_image: str | int | None = None,
+    later_masks: MasksByFrame = (),
     allow_empty: bool = False,
 ) -> Annotations:
     """Annotations of a video.
@@ -57,15 +59,28 @@ def read_annotations(
     """
     if first_mask is not None and first_coco is not None:
         raise AnnotationError(f"{parameter('first_mask')} and {parameter('first_coco')}: give one of them")
-    first, size = reader.first, {"width": reader.info.width, "height": reader.info.height}
-    label_map = None if first_mask is None else _load(first_mask, **size)
-    given = read_prompts(Path(first_prompts)) if isinstance(first_prompts, (str, Path)) else tuple(first_prompts)
+    if coco_image is not None and first_coco is None:
+        raise AnnotationError(
+            f"{parameter('coco_image')}: give {parameter('first_coco')} as well, the file of the image"
+        )
+    first, info = reader.first, reader.info
+    label_map = None
+    if first_mask is not None:
+        label_map = load_masks(
+            first_mask,
+            width=info.width,
+            height=info.height,
+            pixel_aspect=info.pixel_aspect,
+            frame_count=info.frame_count,
+        )
+    given = read_prompts(first_prompts) if isinstance(first_prompts, (str, PathLike)) else tuple(first_prompts)
+    names: Mapping[int, str] = {}
     if first_coco is not None:
-        coco_masks, boxes = read_coco(Path(first_coco), first.name, **size)
-        label_map = coco_masks if coco_masks.any() else None
-        given = (*given, *boxes)
-    prompts = check_prompts(given, **size)
-    later = LaterMasks(later_masks.items() if isinstance(later_masks, Mapping) else later_masks, **size)
+        coco = _read_coco(reader, first_coco, coco_image)
+        label_map = coco.label_map if coco.label_map.any() else None
+        given, names = (*given, *coco.prompts), coco.names
+    prompts = check_prompts(given, width=info.width, height=info.height)
+    later = LaterMasks(later_masks, width=info.width, height=info.height, pixel_aspect=info.pixel_aspect)
     if (of_first := later.pop(first)) is not None:
         if label_map is not None:
             raise AnnotationError(f"frame {first.index}, the first, has two masks; give one")
@@ -77,11 +92,18 @@ def read_annotations(
         )
     if label_map is not None and (both := sorted({each.object_id for each in prompts} & set(ids_in(label_map)))):
         raise AnnotationError(f"object {both[0]}: has a mask and a box or points; give one of them, or another id")
-    return Annotations(label_map, prompts, later)
+    return Annotations(label_map, prompts, later, names)
 
 
-def _load(first_mask: FirstMask, *, width: int, height: int) -> LabelMap:
-    if isinstance(first_mask, np.ndarray):
-        return check_label_map(first_mask, width=width, height=height)
-    sources = [first_mask] if isinstance(first_mask, (str, Path)) else list(first_mask)
-    return load_first_masks(sources, width=width, height=height)
+def _read_coco(reader: VideoReader, path: str | Path, image: str | int | None) -> CocoAnnotations:
+    first, info = reader.first, reader.info
+    return read_coco(
+        path,
+        first.name,
+        width=info.width,
+        height=info.height,
+        image=image,
+        frame_index=first.index,
+        video_name=info.path.name if info.is_images else info.path.stem,
+        frame_count=info.frame_count,
+    )

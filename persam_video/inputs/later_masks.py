@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from persam_video.errors import AnnotationError
+from persam_video.files.json_file import shortened
 from persam_video.frame import Frame, LabelMap
-from persam_video.inputs.first_mask import check_label_map, load_first_masks
+from persam_video.inputs.first_mask import MaskSource as MaskSource
+from persam_video.inputs.first_mask import load_masks
+from persam_video.inputs.mask_folder import mask_files, warn_of_unread
+from persam_video.messages import parameter
 
-MaskSource = str | Path | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
-"""Mask file, or label map, H×W, integer ids or bool."""
+MasksByFrame = Mapping[int, MaskSource] | Iterable[tuple[int, MaskSource]]
+"""Masks by frame number, from 0; or pairs of both."""
 
 
 class LaterMasks:
@@ -25,23 +31,25 @@ class LaterMasks:
         masks: frame numbers, from 0, and the masks of these frames.
         width: of the video, pixels.
         height: of the video, pixels.
+        pixel_aspect: width of the video's pixels by their height.
     Raises:
         AnnotationError: a mask cannot be used, a frame number is negative, or a frame has two masks.
     """
 
-    def __init__(self, masks: Iterable[tuple[int, MaskSource]], *, width: int, height: int) -> None:
-        self._size = {"width": width, "height": height}
+    def __init__(
+        self, masks: MasksByFrame, *, width: int, height: int, pixel_aspect: Fraction | float | None = None
+    ) -> None:
+        self._width = width
+        self._height = height
+        self._pixel_aspect = pixel_aspect
         self._masks: dict[int, Path | LabelMap] = {}
-        for number, source in masks:
-            mask = Path(source) if isinstance(source, (str, Path)) else source
-            if number < 0:
-                raise AnnotationError(f"the mask of frame {number}: frames are counted from 0")
+        for number, source in frames_and_masks(masks):
             if number in self._masks:
-                both = [each for each in (self._masks[number], mask) if isinstance(each, Path)]
-                names = f", {' and '.join(map(str, both))}" if both else ""
+                both = [str(each) for each in (self._masks[number], source) if isinstance(each, (str, PathLike))]
+                names = f", {' and '.join(both)}" if both else ""
                 raise AnnotationError(f"frame {number} has two masks{names}; give one")
-            label_map = self._load(number, mask)
-            self._masks[number] = mask if isinstance(mask, Path) else label_map
+            label_map = self._load(number, source)
+            self._masks[number] = Path(source) if isinstance(source, (str, PathLike)) else label_map
 
     def pop(self, frame: Frame) -> LabelMap | None:
         """Mask of a frame, once; None where there is none."""
@@ -53,22 +61,48 @@ class LaterMasks:
         """Numbers of the frames whose masks were not popped, in ascending order."""
         return tuple(sorted(self._masks))
 
-    def _load(self, number: int, mask: Path | npt.ArrayLike) -> LabelMap:
-        if isinstance(mask, Path):
-            return load_first_masks([mask], **self._size)
-        return check_label_map(mask, **self._size, name=f"the mask of frame {number}")
+    def _load(self, number: int, source: MaskSource) -> LabelMap:
+        name = f"the mask of frame {number}"
+        return load_masks(source, width=self._width, height=self._height, name=name, pixel_aspect=self._pixel_aspect)
+
+
+def frames_and_masks(masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
+    """Pairs of a frame number and its mask, which is not checked.
+
+    Raises:
+        AnnotationError: they are no mapping or pairs, or a frame number is none.
+    """
+    name = parameter("later_masks")
+    if isinstance(masks, (str, PathLike)) or hasattr(masks, "__array__") or not isinstance(masks, Iterable):
+        raise AnnotationError(
+            f"{name} is of the type {type(masks).__name__}; give masks by frame number, as {{50: mask}}"
+        )
+    pairs = []
+    for pair in masks.items() if isinstance(masks, Mapping) else masks:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise AnnotationError(f"{name} holds {shortened(pair)}; give pairs of a frame number and a mask")
+        number, mask = pair
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+            raise AnnotationError(f"{name}: {shortened(number)} is no frame number; give whole numbers from 0")
+        if number < 0:
+            raise AnnotationError(f"the mask of frame {number}: frames are counted from 0")
+        pairs.append((int(number), mask))
+    return pairs
 
 
 def masks_in(folder: Path) -> list[tuple[int, Path]]:
     """Masks of a folder, each named by its frame number: ``00012.png`` for frame 12.
 
+    A warning names what else there is.
+
     Raises:
-        AnnotationError: there is none, or one has another name.
+        AnnotationError: the folder cannot be read, there is no mask, or one has another name.
     """
-    paths = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
-    if not paths:
+    files, others = mask_files(folder)
+    if not files:
         raise AnnotationError(f"{folder}: holds no mask; it should hold PNGs named by frame, like 00012.png")
-    for path in paths:
-        if not path.stem.isdecimal():
+    for path in files:
+        if not re.fullmatch("[0-9]{1,12}", path.stem):
             raise AnnotationError(f"{path}: is not named by its frame; name it like 00012.png")
-    return [(int(path.stem), path) for path in paths]
+    warn_of_unread(folder, others)
+    return [(int(path.stem), path) for path in files]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from persam_video.errors import AnnotationError
+from persam_video.files.json_file import read_json, shortened
 from persam_video.frame import MAX_OBJECT_ID
+from persam_video.inputs.json_values import coordinate, listed, mapping, plain
 from persam_video.messages import one_line
 
 Box = tuple[float, float, float, float]
@@ -39,22 +39,21 @@ def check_prompts(prompts: Iterable[ObjectPrompt], *, width: int, height: int) -
     """Checked prompts, one per object, by ascending id; several of the same object are merged.
 
     Args:
-        prompts: in any order.
+        prompts: in any order; their numbers may be of numpy or torch, and a point without a sign is positive.
         width: of the image, pixels.
         height: of the image, pixels.
 
     Raises:
-        AnnotationError: an id is not from 1 to 254; a coordinate is not finite; a box is empty, or an object has two;
-            a point, or a whole box, is outside the image; or an object has neither a box nor a positive point.
+        AnnotationError: an id is not from 1 to 254; a coordinate is no number, not finite or beyond any image; a box is
+            empty, or an object has two; a point, or a whole box, is outside the image; or an object has neither a box
+            nor a positive point.
     """
     merged: dict[int, ObjectPrompt] = {}
-    for prompt in prompts:
+    if isinstance(prompts, ObjectPrompt) or not isinstance(prompts, Iterable):
+        raise AnnotationError(f"the prompts are of the type {type(prompts).__name__}; give a list of ObjectPrompt")
+    for given in prompts:
+        prompt = _checked(given)
         name = f"object {prompt.object_id}"
-        if not 1 <= prompt.object_id <= MAX_OBJECT_ID:
-            raise AnnotationError(f"{name}: an object's id must be from 1 to {MAX_OBJECT_ID}")
-        numbers = [*(prompt.box or ()), *(value for point in prompt.points for value in point[:2])]
-        if not all(map(math.isfinite, numbers)):
-            raise AnnotationError(f"{name}: its box or a point has a coordinate that is not finite; give pixels")
         if prompt.box is not None:
             _check_box(prompt.box, name, width, height)
         for x, y, _ in prompt.points:
@@ -72,6 +71,22 @@ def check_prompts(prompts: Iterable[ObjectPrompt], *, width: int, height: int) -
     return tuple(merged[object_id] for object_id in sorted(merged))
 
 
+def _checked(prompt: ObjectPrompt) -> ObjectPrompt:
+    """Prompt of an id from 1 to 254 and plain, finite numbers."""
+    if not isinstance(prompt, ObjectPrompt):
+        raise AnnotationError(f"a prompt is of the type {type(prompt).__name__}; give an ObjectPrompt")
+    object_id = plain(prompt.object_id)
+    name = f"object {shortened(object_id)}"
+    if isinstance(object_id, bool) or not isinstance(object_id, int) or not 1 <= object_id <= MAX_OBJECT_ID:
+        raise AnnotationError(f"{name}: an object's id must be from 1 to {MAX_OBJECT_ID}")
+    try:
+        box = None if prompt.box is None else _box_of(prompt.box)
+        points = () if prompt.points is None else tuple(map(_point_of, listed(prompt.points, "points")))
+    except ValueError as error:
+        raise AnnotationError(f"{name}: its box or a point has {one_line(error)}") from error
+    return ObjectPrompt(object_id, box, points)
+
+
 def _check_box(box: Box, name: str, width: int, height: int) -> None:
     x0, y0, x1, y1 = box
     shown = " ".join(f"{value:g}" for value in box)
@@ -81,7 +96,7 @@ def _check_box(box: Box, name: str, width: int, height: int) -> None:
         raise AnnotationError(f"{name}: the box {shown} is outside the image, {width}×{height}")
 
 
-def read_prompts(path: Path) -> tuple[ObjectPrompt, ...]:
+def read_prompts(path: str | Path) -> tuple[ObjectPrompt, ...]:
     """Prompts from a JSON file, not checked.
 
     ``{"1": {"box": [x0, y0, x1, y1]}, "2": {"points": [[x, y], [x, y, "-"]]}}``: by object id, in pixels; a point with
@@ -90,43 +105,46 @@ def read_prompts(path: Path) -> tuple[ObjectPrompt, ...]:
     Raises:
         AnnotationError: the file cannot be read, or is not in this format.
     """
-    content = read_json(path)
+    content = read_json(path, AnnotationError)
     try:
-        return tuple(_prompt_of(int(object_id), each) for object_id, each in dict(content).items())
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        return tuple(_prompt_of(_id_of(key), each) for key, each in mapping(content, "the file").items())
+    except ValueError as error:
         raise AnnotationError(
             f"{path}: is not in the format of boxes and points ({one_line(error)}); it should hold "
             '{"1": {"box": [x0, y0, x1, y1]}, "2": {"points": [[x, y], [x, y, "-"]]}}'
         ) from error
 
 
-def _prompt_of(object_id: int, content: Mapping[str, Any]) -> ObjectPrompt:
-    if unknown := set(content) - {"box", "points"}:
-        raise ValueError(f"unknown key: {', '.join(sorted(unknown))}")
-    box = content.get("box")
-    points = tuple(_point_of(each) for each in content.get("points", ()))
-    if box is None:
-        return ObjectPrompt(object_id, None, points)
-    x0, y0, x1, y1 = map(float, box)
-    return ObjectPrompt(object_id, (x0, y0, x1, y1), points)
+def _id_of(key: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,2}", key):
+        raise ValueError(f"{shortened(key)} is no object id from 1 to {MAX_OBJECT_ID}")
+    return int(key)
 
 
-def _point_of(content: Sequence[Any]) -> Point:
-    x, y, *sign = content
-    if sign not in ([], ["+"], ["-"]):
-        raise ValueError(f'a point is [x, y], or [x, y, "+"] or [x, y, "-"], not {json.dumps(content)}')
-    return float(x), float(y), sign != ["-"]
+def _prompt_of(object_id: int, content: object) -> ObjectPrompt:
+    prompt = mapping(content, "an object's prompt")
+    if unknown := set(prompt) - {"box", "points"}:
+        raise ValueError(f"unknown key: {', '.join(map(shortened, sorted(unknown)[:3]))}")
+    box, points = prompt.get("box"), prompt.get("points")
+    return ObjectPrompt(
+        object_id,
+        None if box is None else _box_of(box),
+        () if points is None else tuple(map(_point_of, listed(points, "points"))),
+    )
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file of annotations.
+def _box_of(content: object) -> Box:
+    values = listed(content, "a box")
+    if len(values) != 4:
+        raise ValueError(f"{len(values)} numbers where a box has 4: [x0, y0, x1, y1]")
+    x0, y0, x1, y1 = map(coordinate, values)
+    return x0, y0, x1, y1
 
-    Raises:
-        AnnotationError: the file does not exist, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such file; it should be a JSON file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read as JSON ({one_line(error)})") from error
+
+def _point_of(content: object) -> Point:
+    values = listed(content, "a point")
+    sign = plain(values[2]) if len(values) == 3 else "+"
+    is_on = sign in ("+", 1)  # also True
+    if len(values) not in (2, 3) or not (is_on or sign in ("-", 0)):
+        raise ValueError(f'the form {shortened(content)}; a point is [x, y], or [x, y, "+"] or [x, y, "-"]')
+    return coordinate(values[0]), coordinate(values[1]), is_on

@@ -1,0 +1,140 @@
+"""Masks of a folder: one a frame, as DAVIS has them, or one an object of the same frame, as SAM's tools write them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from persam_video.errors import AnnotationError
+from persam_video.files.images import natural_key, open_image
+from persam_video.messages import one_line, parameter
+
+logger = logging.getLogger(__name__)
+
+_MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".pgm", ".tif", ".tiff"})
+_NOTE_SUFFIXES = frozenset({".txt", ".csv", ".json", ".xml", ".md"})
+_SAMPLE = 10  # files of a folder that are compared
+
+
+def masks_of_first_frame(folder: Path, *, frame_count: int | None = None) -> list[Path]:
+    """Mask files of a folder that belong to the first frame: the first one, or all of them, of one object each.
+
+    The files are of one object each if each holds one, they hardly overlap, as masks of following frames do, and they
+    have names, or numbers that are not filled up with zeros as those of frames are.
+
+    Args:
+        folder: with files such as 00000.png, of which the first in natural order is of the first frame; or bike.png and
+            rider.png.
+        frame_count: of the video; None: unknown.
+
+    Raises:
+        AnnotationError: the folder cannot be read or holds no mask, or it is not clear of which kind it is.
+    """
+    files, others = mask_files(folder)
+    if not files:
+        raise AnnotationError(
+            f"{folder} holds no mask; it must hold image files such as 00000.png, of which the first one is read"
+        )
+    warn_of_unread(folder, [path for path in others if path.suffix.lower() not in _NOTE_SUFFIXES])
+    if len(files) == 1 or _are_frames(folder, files, frame_count):
+        return files[:1]
+    named = ", ".join(f"{i} = {path.name}" for i, path in enumerate(files, start=1))
+    logger.warning(f"{folder}: its files were taken for masks of one object each: {named}")
+    return files
+
+
+def mask_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files of a folder that are masks by their suffix, in natural order, and everything else that is not hidden.
+
+    Raises:
+        AnnotationError: the folder cannot be read.
+    """
+    try:
+        found = sorted(
+            (path for path in folder.iterdir() if path.name[0] != "."), key=lambda each: natural_key(each.name)
+        )
+    except OSError as error:
+        raise AnnotationError(f"{folder} cannot be read ({one_line(error)})") from error
+    masks = [path for path in found if path.suffix.lower() in _MASK_SUFFIXES and not path.is_dir()]
+    return masks, [path for path in found if path not in set(masks)]
+
+
+def warn_of_unread(folder: Path, paths: Sequence[Path]) -> None:
+    """Log a warning that names what is in a folder and is not read."""
+    if paths:
+        some = ", ".join(path.name for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+        logger.warning(f"{folder}: not read, as they are no mask files: {some}")
+
+
+def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None) -> bool:
+    """Whether files are masks of one frame after another, rather than of several objects in one frame.
+
+    Raises:
+        AnnotationError: neither is clear.
+    """
+    first = parameter("first_mask")
+    digits = _numbers([path.stem for path in files])
+    is_padded = digits is not None and min(map(len, digits)) >= 4  # as 00012
+    try:
+        masks = [_object_in(path) for path in files[: 2 if is_padded else _SAMPLE]]
+    except AnnotationError:
+        if is_padded:  # only the first file is needed, and is read later
+            return True
+        raise
+    if any(mask is None for mask in masks):
+        if digits is not None:  # label maps of frames
+            return True
+        other = next(path for path, mask in zip(files, masks, strict=False) if mask is None)
+        raise AnnotationError(
+            f"{folder}: holds {len(files)} masks without frame numbers, and {other.name} is not of one object; give "
+            f"{first} one file, or several of one object each"
+        )
+    overlaps = [_overlap(a, b) for a, b in pairwise(masks) if a is not None and b is not None]
+    overlap, is_apart = float(np.median(overlaps)), max(overlaps) < 0.1
+    has_most_frames = frame_count is not None and 2 * len(files) >= frame_count
+    if digits is not None:
+        if overlap >= 0.3 or (is_padded and (has_most_frames or not is_apart)):
+            return True
+        if is_apart and not is_padded and not has_most_frames:
+            return False
+    elif overlap < 0.5:
+        return False
+    raise AnnotationError(
+        f"{folder}: holds {len(files)} masks, which may be of one frame each or of one object each; if of one frame "
+        f"each, give {first} the first file, {files[0]}; if of one object each, give it all files"
+    )
+
+
+def _numbers(stems: Sequence[str]) -> list[str] | None:
+    """Digits of the names that count frames, such as 00012 or frame_12: all else is equal; None: the names do not."""
+    parts = [re.fullmatch(r"(.*?)([0-9]+)([^0-9]*)", stem) for stem in stems]
+    matches = [each for each in parts if each]
+    if len(matches) < len(stems) or len({(each[1], each[3]) for each in matches}) > 1:
+        return None
+    return [each[2] for each in matches]
+
+
+def _object_in(path: Path) -> npt.NDArray[np.bool_] | None:
+    """Pixels of the only object in a mask's file, bool, H×W; None if it has several values beside the background."""
+    with open_image(path, AnnotationError) as image:
+        if image.mode in ("LA", "PA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
+            image = image.getchannel("A")
+        if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
+            values = np.asarray(image)
+        else:
+            values = np.asarray(image.convert("RGB")).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    found = np.unique(values)
+    return np.asarray(values != 0) if len(found) <= 2 and found[0] == 0 else None
+
+
+def _overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    """Intersection by union of two masks; 0 where they differ in size."""
+    if a.shape != b.shape:
+        return 0.0
+    return int(np.count_nonzero(a & b)) / max(1, int(np.count_nonzero(a | b)))
