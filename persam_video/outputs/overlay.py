@@ -29,7 +29,9 @@ class OverlayOutput:
             height=video.height,
             time_base=video.time_base,
             frame_rate=video.frame_rate,
-            audio_from=None if video.is_images else video.path,
+            pixel_aspect=video.pixel_aspect,
+            audio_from=video.media,
+            video_stream=video.stream,
             overwrite=overwrite,
         )
 

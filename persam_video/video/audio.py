@@ -13,8 +13,12 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.video.stream import VideoStream
 
-from persam_video.video.video_file import as_fraction, main_video_stream
+from persam_video.errors import VideoError
+from persam_video.video.container import RESYNCING_FORMATS, as_fraction, open_container, reason_of
+from persam_video.video.media_file import MediaFile
+from persam_video.video.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +31,16 @@ class AudioCopy:
     A fault of the audio is logged once, as a warning, and never stops the video.
 
     Args:
-        source: the video file whose frames are written.
+        media: bytes of the video whose frames are written.
+        video_stream: index of the stream of these frames; None: the first one.
         output: the new container, before its header is written.
         name: path of the new file, for messages.
     """
 
-    def __init__(self, source: Path, output: OutputContainer, name: str) -> None:
-        self._source, self._output, self._name = source, output, name
+    def __init__(self, media: MediaFile, video_stream: int | None, output: OutputContainer, name: str) -> None:
+        self._media, self._output, self._name = media, output, name
+        self._video_stream = video_stream
+        self._timelines: dict[int, Timeline] = {}  # by the index of the source's stream
         self._has_failed = False
         self._streams: dict[int, AudioStream] = {}  # by the index of the source's stream
         self._pending: Packet[Any] | None = None
@@ -42,13 +49,14 @@ class AudioCopy:
         self.video_start: Fraction | None = None  # of the source's video, seconds
         self._container: InputContainer | None = None
         try:
-            self._container = av.open(f"file:{source}", container_options={"protocol_whitelist": "file"})
-        except (av.FFmpegError, OSError) as error:
-            self._fail(error.strerror or str(error))
+            self._container = open_container(media)
+        except (av.FFmpegError, OSError, VideoError) as error:
+            self._fail(reason_of(error))
             return
-        video = main_video_stream(self._container)
+        video = self._video_of(self._container)
         if video is not None and video.start_time is not None and (unit := as_fraction(video.time_base)):
             self.video_start = video.start_time * unit
+        self._resyncs = self._container.format.name in RESYNCING_FORMATS
         for stream in self._container.streams.audio:
             self._add(stream)
 
@@ -121,13 +129,15 @@ class AudioCopy:
             try:
                 following = next(self._packets, None)
             except av.FFmpegError as error:
-                self._fail(error.strerror or str(error))
+                self._fail(reason_of(error))
                 self._packets = iter(())
                 return None
             if following is None:
                 return None
             if not following.size or following.is_corrupt or (following.pts is None and following.dts is None):
                 continue
+            if self._resyncs:
+                self._timelines.setdefault(following.stream.index, Timeline()).move(following)
             if self._shift and _time(following) < self._start:
                 continue
             return following
@@ -145,13 +155,13 @@ class AudioCopy:
         except av.FFmpegError as error:
             if error.errno in _STORAGE_ERRORS:  # not the fault of the audio
                 raise
-            self._fail(error.strerror or str(error))
+            self._fail(reason_of(error))
 
     def _video_continues(self, end: Fraction) -> bool:
         """Whether the source has video at or after ``end`` seconds: then the new video ends earlier than the source."""
         try:
-            with av.open(f"file:{self._source}", container_options={"protocol_whitelist": "file"}) as container:
-                video = main_video_stream(container)
+            with open_container(self._media, from_reader=True) as container:  # its name may be gone
+                video = self._video_of(container)
                 if video is None or (unit := as_fraction(video.time_base)) is None:
                     return False
                 container.seek(int(end / unit), stream=video)
@@ -159,8 +169,12 @@ class AudioCopy:
                     packet.size and packet.pts is not None and packet.pts * unit >= end
                     for packet in container.demux(video)
                 )
-        except (av.FFmpegError, OSError):
+        except (av.FFmpegError, OSError, VideoError):
             return False
+
+    def _video_of(self, container: InputContainer) -> VideoStream | None:
+        videos = container.streams.video
+        return next((each for each in videos if self._video_stream in (None, each.index)), None)
 
     def _warn_of_codec(self, codec: str) -> None:
         container = Path(self._name).suffix
@@ -170,7 +184,7 @@ class AudioCopy:
     def _fail(self, reason: str) -> None:
         if not self._has_failed:
             logger.warning(
-                f"{self._source}: its audio could not be copied completely ({reason}); {self._name} has only part of it"
+                f"{self._media.path}: its audio could not be copied completely ({reason}); {self._name} has only a part"
             )
         self._has_failed = True
 

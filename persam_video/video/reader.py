@@ -1,21 +1,20 @@
-"""Reader of a video file, or of image files, as a stream of upright RGB frames."""
+"""Reader of a video file, or of images, as a stream of upright RGB frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from persam_video.errors import DamagedVideoError, VideoError
-from persam_video.files.images import IMAGE_SUFFIXES
 from persam_video.frame import Frame
 from persam_video.messages import parameter
-from persam_video.video.image_sequence import ImageSequence
+from persam_video.video.media_file import MediaFile
+from persam_video.video.sources import Source, open_source
 from persam_video.video.span import Span
-from persam_video.video.video_file import VideoFile
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class VideoInfo:
     """Properties of a video, known before it is read through.
 
     Args:
-        path: the video file, or the folder of the images.
+        path: the video file, or the folder of the images; ``frames`` for those in memory, the name of an open file.
         width: of the upright frames, pixels.
         height: of the upright frames, pixels.
         time_base: seconds per unit of ``Frame.pts``.
@@ -31,11 +30,13 @@ class VideoInfo:
             None where unknown.
         frame_count: how many frames the reader will yield. Where the container does not count them it is estimated
             from the duration, good for a progress bar; None where even that is unknown.
-        is_images: whether the frames are image files, not those of a video file.
+        is_images: whether the frames are single images, in files or in memory, not those of a video file.
         pixel_aspect: width of a pixel divided by its height, upright; 1 where unknown. Frames are not stretched for it:
             a video of 360×272 with 4:3 is shown as 480×272.
         starts_late: whether the reader was asked to leave out frames at the beginning (``start``).
         ends_early: the same of the end (``end``).
+        stream: index of the video stream among all streams of the file; None for images.
+        media: bytes of the file, as its audio is read from it; None for images.
     """
 
     path: Path
@@ -48,6 +49,8 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
     starts_late: bool = False
     ends_early: bool = False
+    stream: int | None = None
+    media: MediaFile | None = field(default=None, repr=False, compare=False)
 
 
 class VideoReader:
@@ -62,7 +65,7 @@ class VideoReader:
 
     info: VideoInfo
 
-    def __init__(self, source: VideoFile | ImageSequence, span: Span) -> None:
+    def __init__(self, source: Source, span: Span) -> None:
         self._source = source
         self._frames = source.frames(span)
         self._was_iterated = False
@@ -79,10 +82,12 @@ class VideoReader:
             time_base=source.time_base,
             frame_rate=rate / span.stride if rate else None,
             frame_count=span.count(source.total, rate),
-            is_images=isinstance(source, ImageSequence),
+            is_images=source.is_images,
             starts_late=span.start > 0,
             ends_early=span.end is not None,
             pixel_aspect=source.pixel_aspect,
+            stream=source.stream_index,
+            media=source.media,
         )
 
     @property
@@ -144,7 +149,7 @@ class VideoReader:
 
 
 def open_video(
-    source: str | Path,
+    source: object,
     *,
     start: int | float = 0,
     end: int | float | None = None,
@@ -154,19 +159,30 @@ def open_video(
     stream: int | None = None,
     max_pixels: int | None = None,
 ) -> VideoReader:
-    """Open a video file (mp4, mov, mkv, webm, avi, gif), a folder of images, or a glob pattern of image files.
+    """Open a video file, image files, or frames in memory.
 
     The first wanted frame is read at once, so that unreadable videos are refused here and not later.
 
     Args:
-        source: the file, the folder, or a pattern such as ``"frames/*.jpg"``. Images are read in natural order.
+        source: one of
+
+            - a file: mp4, mov, mkv, webm, avi, MPEG-TS, gif, animated WebP, raw streams (.h264, .mjpeg) and others.
+              Files that it names are not opened; of an ``.m3u8`` playlist all must be in its own folder;
+            - a folder of images, or a pattern such as ``frames/*.jpg``, ``frames/**/*.jpg`` or ``frames/%05d.jpg``: in
+              natural order;
+            - a list of image files, read in its order;
+            - frames in memory: an array or torch tensor of T×H×W×3 or T×3×H×W, or a list or iterator of arrays, Pillow
+              images or tensors, values 0 to 255;
+            - an open binary file that can be sought, which is left open.
         start: first frame wanted; an int is its index, a float is seconds after the first frame.
         end: first frame no longer wanted, in the same way; None is the end of the video.
         stride: 1 for every frame, 2 for every other one.
-        image_frame_rate: frames per second of image files.
+        image_frame_rate: frames per second of images.
         hwaccel: the kind of device that decodes a video file, such as ``cuda``; None for the CPU.
-        stream: index of the video stream among all streams of the file; None: the first that is no cover art.
-        max_pixels: limit of an image's pixels; None: `MAX_PIXELS`.
+        stream: index of the video stream among all streams of the file; None: the one that players show (no cover or
+            preview, then the largest), which a warning names where there are several.
+        max_pixels: limit of a frame's pixels; None: 67 million (8192×8192). Larger frames are refused before they are
+            decoded.
 
     Raises:
         VideoError: the source does not exist, is not a video, or holds no frame, or ``start``, ``end``, ``stride``
@@ -176,11 +192,7 @@ def open_video(
     span = Span(start, end, stride)
     if image_frame_rate <= 0:
         raise VideoError(f"{parameter('image_frame_rate', image_frame_rate)}: it must be above 0")
-    path = Path(source)
-    if path.is_dir() or (not path.exists() and any(character in str(source) for character in "*?[")):
-        return VideoReader(ImageSequence(path, Fraction(image_frame_rate), max_pixels), span)
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file; give a video file, a folder of images, or a pattern of image files")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise VideoError(f'{path}: is a single image; give its folder, or a glob pattern like "*{path.suffix}"')
-    return VideoReader(VideoFile(path, hwaccel, stream), span)
+    rate = Fraction(image_frame_rate)
+    return VideoReader(
+        open_source(source, frame_rate=rate, hwaccel=hwaccel, stream=stream, max_pixels=max_pixels), span
+    )

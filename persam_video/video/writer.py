@@ -20,11 +20,14 @@ from persam_video.files.atomic import create_exclusively
 from persam_video.files.output_file import OutputFile
 from persam_video.frame import LARGE_FRAME_PIXELS, Image
 from persam_video.video.audio import AudioCopy
+from persam_video.video.media_file import MediaFile
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each packet has its own frame's time
 _LITTLE_MEMORY = {"x264-params": "sliced-threads=1:sync-lookahead=0:rc-lookahead=0:mbtree=0"}
 """Options for large frames, of which the encoder would hold dozens."""
+_MAX_ASPECT_TERM = 255  # of H.264's pixel aspect 65,535, of other programs' less
+_LATEST_START = 10  # seconds; recorders write the time of their clock, and players would show nothing until then
 _BT709 = 1
 _LIMITED_RANGE = 1
 _WRITE_ERRORS = (av.FFmpegError, OSError, ValueError)
@@ -38,7 +41,8 @@ class VideoWriter:
     that a file of that name is always complete. In a ``with`` block an exception discards it.
 
     Times are the original's: a video written from its beginning has the timestamps of the original; of one from later
-    on, the first frame is at 0 and the differences stay. In .mp4 and .mov nothing is rounded, .mkv counts milliseconds.
+    on, or where the original's clock is past ten seconds at its beginning, the first frame is at 0 and the differences
+    stay. In .mp4 and .mov nothing is rounded, .mkv counts milliseconds.
 
     Audio that the container cannot hold, or that is damaged, is left out with a warning in the log.
 
@@ -48,7 +52,9 @@ class VideoWriter:
         height: of the frames, pixels.
         time_base: seconds per unit of the ``pts`` of ``write``.
         frame_rate: average frames per second, for the duration of the last frame; None where unknown.
+        pixel_aspect: width of a pixel divided by its height, with which players stretch the video.
         audio_from: the video whose frames are written; its audio is copied as it is, cut to the time that is written.
+        video_stream: index of the stream of the frames in ``audio_from``; None: the first video.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -64,12 +70,16 @@ class VideoWriter:
         height: int,
         time_base: Fraction,
         frame_rate: Fraction | None,
-        audio_from: Path | None = None,
+        pixel_aspect: Fraction = Fraction(1),
+        audio_from: Path | MediaFile | None = None,
+        video_stream: int | None = None,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
         self._width, self._height, self._time_base = width, height, time_base
         self._last_duration = max(round(1 / (frame_rate * time_base)), 1) if frame_rate else 0
+        self._pixel_aspect = pixel_aspect
+        self._video_stream = video_stream
         self._first_pts: int | None = None
         self._last_pts = 0
         self._shift = 0  # subtracted from each pts
@@ -78,10 +88,11 @@ class VideoWriter:
         self._audio: AudioCopy | None = None
         self._file: OutputFile | None = None
         try:
-            _check_path(self.path, audio_from)
+            media = MediaFile(audio_from) if isinstance(audio_from, Path) else audio_from
+            _check_path(self.path, media)
             self._file = OutputFile(self.path, overwrite=overwrite)
             create_exclusively(self._file.partial)
-            self._stream = self._open(frame_rate, audio_from)
+            self._stream = self._open(frame_rate, media)
         except OutputError:
             self.discard()
             raise
@@ -171,9 +182,9 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _open(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
+    def _open(self, frame_rate: Fraction | None, media: MediaFile | None) -> VideoStream:
         """Open the file and write its header, without the audio if the container does not accept it after all."""
-        stream = self._open_container(frame_rate, audio_from)
+        stream = self._open_container(frame_rate, media)
         assert self._container is not None
         try:
             self._container.start_encoding()
@@ -185,7 +196,7 @@ class VideoWriter:
             self._container.start_encoding()
         return stream
 
-    def _open_container(self, frame_rate: Fraction | None, audio_from: Path | None) -> VideoStream:
+    def _open_container(self, frame_rate: Fraction | None, media: MediaFile | None) -> VideoStream:
         assert self._file is not None
         muxer = _MUXERS[self.path.suffix.lower()]
         self._container = container = av.open(f"file:{self._file.partial}", "w", format=muxer)
@@ -199,8 +210,10 @@ class VideoWriter:
         codec.time_base = stream.time_base = self._time_base
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED_RANGE
-        if audio_from is not None:
-            self._audio = AudioCopy(audio_from, container, str(self.path))
+        if self._pixel_aspect != 1:
+            codec.sample_aspect_ratio = self._pixel_aspect.limit_denominator(_MAX_ASPECT_TERM)
+        if media is not None:
+            self._audio = AudioCopy(media, self._video_stream, container, str(self.path))
         if muxer == "matroska":
             # Audio may begin a little before 0; by default all times would be shifted for that.
             container.container_options["avoid_negative_ts"] = "disabled"
@@ -217,7 +230,7 @@ class VideoWriter:
         video_start = self._audio.video_start
         # Half a frame: some containers store the beginning only roughly.
         tolerance = self._last_duration * self._time_base / 2
-        if video_start is not None and start - video_start <= tolerance and pts >= 0:
+        if video_start is not None and start - video_start <= tolerance and 0 <= start <= _LATEST_START:
             self._shift = 0
         self._audio.begin(start, self._shift * self._time_base)
 
@@ -245,10 +258,10 @@ class VideoWriter:
         return OutputError(f"{self.path}: cannot be written ({reason}); give a writable path with free space")
 
 
-def _check_path(path: Path, audio_from: Path | None) -> None:
+def _check_path(path: Path, media: MediaFile | None) -> None:
     if path.suffix.lower() not in _MUXERS:
         raise OutputError(f"{path}: the suffix must be one of {', '.join(_MUXERS)}, not {path.suffix or 'none'!r}")
-    if path.exists() and audio_from is not None and audio_from.exists() and path.samefile(audio_from):
+    if path.exists() and media is not None and media.path.exists() and path.samefile(media.path):
         raise OutputError(f"{path}: is the video that is read; give another name")
 
 
