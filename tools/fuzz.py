@@ -244,8 +244,8 @@ def _read_video(path: Path) -> int:
 
 
 def _read_checkpoint(path: Path) -> None:
-    from persam_video.sam.checkpoints import load_state_dict
     from persam_video.sam.models import load_weights
+    from persam_video.sam.state_dicts import load_state_dict
 
     state = load_state_dict(path)
     load_weights(_small_network(), state, model="vit_b", name=str(path))

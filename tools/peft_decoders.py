@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 from persam_video.methods.persam.scale_weights import dice_loss, focal_loss
 from persam_video.methods.persam.segmentation import PersamConfig, initial_prompts, personalise
-from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.checkpoints import fetch_checkpoint
 from persam_video.sam.grids import LOW_RES_SIZE, to_grid
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import DecoderOutput, MaskDecoder
 from persam_video.sam.models import Sam, build_network, load_weights
 from persam_video.sam.prompt_encoder import PromptEncoder, Prompts
+from persam_video.sam.state_dicts import load_state_dict
 
 _TOKENS = 48
 _BOTTLENECK = 128

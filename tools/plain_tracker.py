@@ -27,8 +27,9 @@ import torch.nn.functional as F
 from PIL import Image
 from segment_anything import SamPredictor
 
-from persam_video.sam.checkpoints import fetch_checkpoint, load_state_dict
+from persam_video.sam.checkpoints import fetch_checkpoint
 from persam_video.sam.models import build_network, load_weights
+from persam_video.sam.state_dicts import load_state_dict
 
 Array = npt.NDArray[Any]
 
