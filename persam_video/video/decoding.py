@@ -24,10 +24,12 @@ class BrokenError(Exception):
 
 @dataclass
 class Damage:
-    """What was passed over: packets flagged as damaged, packets that could not be decoded, times that restart."""
+    """What was passed over: packets flagged as damaged, packets that could not be decoded, frames of which parts could
+    not, times that restart."""
 
     flagged: int = 0
     undecodable: int = 0
+    incomplete: int = 0
     restarts: int = 0
 
     def describe(self) -> list[str]:
@@ -37,6 +39,8 @@ class Damage:
             phrases.append(f"{_were(self.flagged)} flagged as damaged (data before or in them are missing)")
         if self.undecodable:
             phrases.append(f"{pluralize(self.undecodable, 'packet')} could not be decoded")
+        if self.incomplete:
+            phrases.append(f"parts of {pluralize(self.incomplete, 'frame')} could not be decoded and are guessed")
         if self.restarts:
             times = "once" if self.restarts == 1 else f"{self.restarts} times"
             phrases.append(f"the times restarted {times}, as in joined recordings, and go on from there")
@@ -183,4 +187,5 @@ class Decoding:
     def _shown(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in frames:
             self._shown_pts = frame.pts
+            self.damage.incomplete += frame.is_corrupt
             yield frame

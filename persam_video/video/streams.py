@@ -40,6 +40,7 @@ def video_stream(container: InputContainer, media: MediaFile, wanted: int | None
         candidates = [stream for stream in container.streams.video if not stream.disposition & _COVER_ART]
         if not candidates:
             raise VideoError(f"{media.path}: has no video stream; {KINDS}")
+        candidates = [stream for stream in candidates if stream.codec_context is not None] or candidates
         chosen = candidates[0]
         if len(candidates) > 1:
             moving = _moving(candidates, media, max_pixels)
@@ -91,10 +92,10 @@ def _wanted_stream(container: InputContainer, media: MediaFile, wanted: int) -> 
     raise VideoError(f"{media.path}: {parameter('stream', wanted)} {fault}; {there}")
 
 
-def _preference(stream: VideoStream) -> tuple[bool, bool, int, int]:
+def _preference(stream: VideoStream) -> tuple[bool, int, int]:
     context = stream.codec_context
     area = context.width * context.height if context is not None else 0
-    return context is not None, bool(stream.disposition & Disposition.default), area, -stream.index
+    return bool(stream.disposition & Disposition.default), area, -stream.index
 
 
 def _moving(candidates: list[VideoStream], media: MediaFile, max_pixels: int) -> set[int]:

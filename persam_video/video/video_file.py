@@ -227,15 +227,16 @@ def _frame_count(container: InputContainer, stream: VideoStream, rate: Fraction 
         return stream.frames
     if rate is None:
         return None
+    unit = as_fraction(stream.time_base) or Fraction(1, 1000)
     seconds = _seconds_in_tag(stream.metadata.get("DURATION", ""))
     if stream.duration:
-        seconds = stream.duration * (as_fraction(stream.time_base) or Fraction(1, 1000))
+        seconds = stream.duration * unit
     elif seconds is None and container.duration:
         seconds = Fraction(container.duration, av.time_base)
     if seconds is None:
         return None
-    if "matroska" in container.format.name and container.start_time is not None:  # which has the time of its end
-        start = Fraction(container.start_time, av.time_base)
+    if "matroska" in container.format.name and stream.start_time:  # which has the time of the end
+        start = stream.start_time * unit
         seconds -= start if 0 < start < seconds else 0
     return round(seconds * rate) if 0 < seconds * rate < 1 << 40 else None
 
