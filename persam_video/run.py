@@ -40,7 +40,7 @@ def open_run(
     source: str | Path | VideoReader,
     first_mask: FirstMask | None = None,
     *,
-    first_prompts: Iterable[ObjectPrompt] | str | Path = (),
+    first_prompts: Iterable[ObjectPrompt | str | Path] | str | Path = (),
     first_coco: str | Path | None = None,
     coco_image: str | int | None = None,
     later_masks: MasksByFrame = (),
@@ -69,7 +69,7 @@ def open_run(
             each; a folder with one file a frame; the label map itself, H×W, integer ids (or bool for one object); a
             list or stack of masks; or masks by object id. Arrays, torch tensors and Pillow images will do. It belongs
             to the frame at ``start``.
-        first_prompts: boxes and points instead of masks, or of further objects, or a JSON file of them
+        first_prompts: boxes and points instead of masks, or of further objects, or JSON files of them
             (`persam_video.read_prompts`). SAM makes their masks.
         first_coco: file of annotations of the first frame, or of all, in COCO's format, instead of a first mask.
         coco_image: name or id of the first frame's image in that file; None: it is found by its name or number.

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import safetensors
 import torch
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
+from PIL import Image
 
-from persam_video import InputError, Sam, Tracker, track
+from persam_video import InputError, Sam, Segmenter, Tracker, open_video, track
 from persam_video.cli import track as cli
 from persam_video.errors import AnnotationError
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.palette_png import read_palette_png, write_palette_png
-from persam_video.frame import LabelMap
+from persam_video.frame import FrameResult, LabelMap
+from persam_video.inputs.annotations import read_annotations
 from persam_video.inputs.later_masks import LaterMasks, masks_in
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.methods.saved_targets import load_targets, save_targets
@@ -90,6 +94,153 @@ class TestPrompts:
         point = ObjectPrompt(9, points=((24.0, 32.0, True),))
         results = list(track("clip.mp4", first_prompts=[point], sam=colours))
         assert all(iou(each.label_map == 9, draw(SQUARES, each.index)[1] == 1, 1) > 0.8 for each in results)
+
+
+class TestFromPython:
+    """`track` with masks of all kinds; tests/test_first_mask.py has the kinds themselves."""
+
+    def results(self, colours: Sam, *arguments: Any, **options: Any) -> list[FrameResult]:
+        return list(track("clip.mp4", *arguments, sam=colours, **options))
+
+    def test_first_masks(self, here: Path, colours: Sam) -> None:
+        truth = draw(SQUARES, 0)[1]
+        stack = np.stack([truth == 1, truth == 2])
+        masks = [Image.open("ann.png"), torch.from_numpy(truth), stack, list(stack), {1: stack[0], 2: stack[1] * 1.0}]
+        for mask in masks:
+            results = self.results(colours, mask, end=3)
+            assert np.array_equal(results[0].label_map, truth)
+            assert all(iou(results[2].label_map, draw(SQUARES, 2)[1], i) > 0.8 for i in (1, 2))
+
+    def test_files_by_object(self, here: Path, colours: Sam) -> None:
+        for i, name in ((1, "b.png"), (2, "a.png")):
+            Image.fromarray(np.where(draw(SQUARES, 0)[1] == i, 255, 0).astype(np.uint8)).save(name)
+        for masks in ({5: "b.png", 9: Path("a.png")}, (name for name in ("b.png", "a.png"))):
+            (result,) = self.results(colours, masks, end=1)
+            assert np.array_equal(result.label_map > 0, draw(SQUARES, 0)[1] > 0)
+        assert result.object_ids == (1, 2)
+
+    def test_later_masks(self, here: Path, colours: Sam) -> None:
+        late = draw([*SQUARES, LATE], 5)[1] == 3
+        for later in ({5: {3: late}}, {np.int64(5): {3: torch.from_numpy(late)}}, [(5, np.where(late, 3, 0))]):
+            results = self.results(colours, "ann.png", later_masks=later, end=8)
+            assert results[4].object_ids == (1, 2) and results[7].object_ids == (1, 2, 3)
+            assert iou(results[7].label_map, draw([*SQUARES, LATE], 7)[1], 3) > 0.8
+        assert self.results(colours, "ann.png", later_masks=iter([(5, late)]), end=7)[-1].object_ids == (1, 2)
+
+    @pytest.mark.parametrize(
+        ("later", "words"),
+        [
+            (5, "later_masks is of the type int; give masks by frame number"),
+            ("late.png", "later_masks is of the type str"),
+            (np.zeros((144, 256)), "later_masks is of the type ndarray"),
+            (["late.png"], "later_masks holds late.png; give pairs of a frame number and a mask"),
+            ({"5": "late.png"}, "later_masks: 5 is no frame number"),
+            ({5.0: "late.png"}, "later_masks: 5.0 is no frame number"),
+            ({True: "late.png"}, "later_masks: True is no frame number"),
+            ({-1: "late.png"}, "the mask of frame -1: frames are counted from 0"),
+            ({5: None}, "the mask of frame 5 is of the type NoneType"),
+            ({5: ""}, "the name of a first mask is empty"),
+            ([(5, "late.png"), (np.int32(5), "ann.png")], "frame 5 has two masks, late.png and ann.png; give one"),
+        ],
+    )
+    def test_later_masks_that_cannot_be_used(self, here: Path, colours: Sam, later: Any, words: str) -> None:
+        with pytest.raises(AnnotationError, match=words):
+            track("clip.mp4", "ann.png", later_masks=later, sam=colours)
+
+    @pytest.mark.parametrize("first", [7, "", [], {}, b"ann.png", np.zeros((144, 256)), [None], {1: None}, object()])
+    def test_first_masks_that_cannot_be_used(self, here: Path, colours: Sam, first: Any) -> None:
+        with pytest.raises(AnnotationError):
+            track("clip.mp4", first, sam=colours)
+
+    @pytest.mark.parametrize("prompts", [5, ObjectPrompt(1), [5], ["none.json"], [None]])
+    def test_prompts_that_cannot_be_used(self, here: Path, colours: Sam, prompts: Any) -> None:
+        with pytest.raises(AnnotationError):
+            track("clip.mp4", first_prompts=prompts, sam=colours)
+
+    def test_an_image_of_a_coco_file(self, here: Path, colours: Sam) -> None:
+        images = [{"id": i, "file_name": name} for i, name in enumerate(("one.jpg", "two.jpg"))]
+        polygon = [[20, 80, 52, 80, 52, 112, 20, 112]]
+        annotations = [{"image_id": 1, "category_id": 4, "segmentation": polygon}]
+        content = {"images": images, "annotations": annotations, "categories": [{"id": 4, "name": "toy"}]}
+        (here / "c.json").write_text(json.dumps(content))
+        with pytest.raises(AnnotationError, match="choose one with coco_image"):
+            track("clip.mp4", first_coco="c.json", sam=colours)
+        (result,) = self.results(colours, first_coco="c.json", coco_image="two", end=1)
+        assert iou(result.label_map, np.where(draw(SQUARES, 0)[1] == 2, 1, 0).astype(np.uint8), 1) > 0.8
+        with open_video("clip.mp4") as reader:
+            assert read_annotations(reader, first_coco="c.json", coco_image=1).names == {1: "toy"}
+        with pytest.raises(AnnotationError, match="coco_image: give first_coco as well"):
+            track("clip.mp4", "ann.png", coco_image="two", sam=colours)
+
+
+class TestStep:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            Image.fromarray,
+            torch.from_numpy,
+            lambda image: torch.from_numpy(image).permute(2, 0, 1),
+            lambda image: np.dstack([image, image[..., :1]]),
+            lambda image: image[:, ::-1][:, ::-1],
+        ],
+    )
+    def test_images_of_other_kinds(self, colours: Sam, kind: Callable[[npt.NDArray[np.uint8]], Any]) -> None:
+        image, truth = draw(SQUARES, 0)
+        tracker, expected = Tracker(colours), Tracker(colours)
+        tracker.step(kind(image), label_map={1: truth == 1, 2: torch.from_numpy(truth == 2)})
+        expected.step(image, label_map=truth)
+        image = draw(SQUARES, 1)[0]
+        assert np.array_equal(tracker.step(kind(image)).label_map, expected.step(image).label_map)
+
+    def test_grey(self, colours: Sam) -> None:
+        image, truth = draw(SQUARES, 0)
+        result = Tracker(colours).step(image[..., 0], label_map=truth)
+        assert np.array_equal(result.frame.image, np.repeat(image[..., :1], 3, axis=2))
+
+    @pytest.mark.parametrize(
+        ("frame", "words"),
+        [
+            (None, "the frame is None: the video has ended or could not be read"),
+            ((False, None), "the frame is of the type tuple"),
+            ("clip.mp4", "the frame is of the type str"),
+            (np.zeros((9, 9, 3)), "the frame is of the type float64; .* multiply it by 255"),
+            (np.zeros((2, 9, 9, 3), np.uint8), r"the frame has the shape \(2, 9, 9, 3\)"),
+        ],
+    )
+    def test_what_is_no_image(self, colours: Sam, frame: Any, words: str) -> None:
+        for tracker in (Tracker(colours), first_step(colours)):
+            with pytest.raises(InputError, match=words):
+                tracker.step(frame)
+
+    def test_void_is_settled_once(self, colours: Sam, caplog: pytest.LogCaptureFixture) -> None:
+        """By `step`, whose masks are the user's, not by `start`, to which a run gives those that it has settled."""
+        image, truth = draw(SQUARES, 0)
+        spread = np.choose(truth, [0, 127, 255])
+        result = Tracker(colours).step(image, label_map=spread)
+        assert result.object_ids == (1, 2)
+        assert "255 is an object" in caplog.text
+        caplog.clear()
+        assert Tracker(colours).start(image, label_map=spread)().object_ids == (127,)
+        assert not caplog.messages
+
+    def test_segmenter(self, colours: Sam) -> None:
+        image, truth = draw(SQUARES, 0)
+        for reference in ((Image.fromarray(image), torch.from_numpy(truth)), (image, [truth == 1, truth == 2])):
+            segmenter = Segmenter(colours, iter([reference]))
+            assert segmenter.object_ids == (1, 2)
+            other = draw(SQUARES, 3)[0]
+            found = segmenter.segment(torch.from_numpy(other).permute(2, 0, 1)).label_map
+            assert np.array_equal(found, segmenter.segment(other).label_map)
+            with pytest.raises(InputError, match="the image is None"):
+                segmenter.segment(None)  # type: ignore[arg-type]
+        for references, words in (
+            ([], "no reference was given"),
+            ([image], "reference 1 is of the type ndarray; give pairs of an image and its mask"),
+            (5, "reference 1 is of the type int"),
+            ([(None, truth)], "the image of reference 1 is None"),
+        ):
+            with pytest.raises(InputError, match=words):
+                Segmenter(colours, references)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -164,6 +315,23 @@ class TestCommand:
             (["--mask-at", "5", "late.png"], "no object is given in frame 0, the first: give a mask, box or point, or"),
             (["--first-mask", "ann.png", "--mask-at", "5", "none.png"], "none.png: no such file"),
             (["--first-mask", "ann.png", "--mask-at", "x", "late.png"], "--mask-at x late.png: give a frame's number"),
+            (["--first-mask", "ann.png", "--mask-at", "٣", "late.png"], "--mask-at ٣ late.png: give a frame's number"),
+            (["--first-mask", "ann.png", "--mask-at", ""], "--mask-at : give a frame's number"),
+            (["--first-mask", "ann.png", "--mask-at", "9" * 5000, "late.png"], "give a frame's number and its mask"),
+            (["--first-mask", ""], "the name of a first mask is empty"),
+            (["--first-prompts", ""], "the name of a file is empty; give a JSON file"),
+            (["--first-coco", ""], "the name of a file is empty; give a JSON file"),
+            (
+                ["--first-box", "9" * 5000, "2", "3", "4", "5"],
+                "--first-box 999999999999999999999999999999999999999…: give",
+            ),
+            (["--first-box", "٣", "2", "3", "4", "5"], "--first-box ٣ 2 3 4 5: give an object's id"),
+            (
+                ["--first-box", "1", "2", "3", "4", "inf"],
+                "object 1: its box or a point has a coordinate that is not finite",
+            ),
+            (["--first-box", "1", "2", "3", "4", "1e9"], "a coordinate that is beyond any image"),
+            (["--first-mask", "ann.png", "--coco-image", "a"], "--coco-image: give --first-coco as well"),
             (
                 ["--targets", "none.safetensors"],
                 "no such file; give a file written by --save-targets",
@@ -230,11 +398,22 @@ class TestLaterMasks:
         assert later.pop(frame) is None
         assert later.unreached == (8,)
 
-    def test_two_of_one_frame_and_other_names(self, here: Path) -> None:
+    def test_two_of_one_frame_and_other_names(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(AnnotationError, match="frame 5 has two masks"):
             LaterMasks([(5, here / "late.png"), (5, here / "ann.png")], width=256, height=144)
         with pytest.raises(AnnotationError, match="is not named by its frame; name it like"):
             masks_in(here)
+        (here / "masks").mkdir()
+        (here / "late.png").rename(here / "masks" / "00005.PNG")
+        (here / "masks" / "00006.json").write_text("{}")
+        (here / "masks" / "00007").mkdir()
+        assert masks_in(here / "masks") == [(5, here / "masks" / "00005.PNG")]
+        assert "not read, as they are no mask files: 00006.json, 00007" in caplog.text
+        for name in ("8a.tif", "٣.png"):
+            (here / "masks" / name).touch()
+            with pytest.raises(AnnotationError, match="is not named by its frame; name it like"):
+                masks_in(here / "masks")
+            (here / "masks" / name).unlink()
         (here / "empty").mkdir()
         with pytest.raises(AnnotationError, match="holds no mask"):
             masks_in(here / "empty")

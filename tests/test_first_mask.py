@@ -871,7 +871,7 @@ class TestValue255:
 
 
 class TestAlpha:
-    def cutout(self, colours: npt.ArrayLike, shown: Array) -> Image.Image:
+    def cutout(self, colours: npt.ArrayLike, shown: npt.NDArray[np.integer]) -> Image.Image:
         rgb = np.broadcast_to(np.asarray(colours, np.uint8), (HEIGHT, WIDTH, 3))
         return Image.fromarray(np.dstack([rgb, np.where(shown > 0, 255, 0).astype(np.uint8)]))
 
@@ -917,7 +917,7 @@ class TestAlpha:
         assert np.array_equal(load(tmp_path / "b.png"), blocks([1]) * 250)
 
 
-ORIENTATIONS = {  # of EXIF: how the pixels are stored
+ORIENTATIONS: dict[int, Callable[[Array], Array]] = {  # of EXIF: how the pixels are stored
     2: np.fliplr,
     3: lambda m: np.rot90(m, 2),
     4: np.flipud,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from persam_video.errors import AnnotationError
 from persam_video.inputs.coco import read_coco
@@ -35,6 +36,46 @@ class TestCheck:
             ObjectPrompt(2, box=(1, 2, 3, 4)),
             ObjectPrompt(7, box=(0, 0, 10, 10), points=((5, 6, True), (8, 9, False))),
         )
+
+    @pytest.mark.parametrize(
+        "prompt",
+        [
+            ObjectPrompt(np.int64(3), box=np.array([1, 2, 30.5, 40]), points=np.array([[5, 6], [7, 8]])),  # type: ignore[arg-type]
+            ObjectPrompt(3, box=torch.tensor([1, 2, 30.5, 40]), points=[[5, 6, True], (7, 8, 1)]),  # type: ignore[arg-type]
+            ObjectPrompt(3, [np.float32(1), 2, 30.5, np.int8(40)], [(5, 6), np.array([7, 8, 1.0])]),  # type: ignore[arg-type]
+            ObjectPrompt(3, tuple(torch.tensor([1, 2, 30.5, 40])), ((5, 6, np.True_), (7, 8, "+"))),  # type: ignore[arg-type]
+        ],
+    )
+    def test_numbers_of_other_kinds(self, prompt: ObjectPrompt) -> None:
+        (checked,) = check_prompts([prompt], **SIZE)
+        assert checked == ObjectPrompt(3, (1.0, 2.0, 30.5, 40.0), ((5.0, 6.0, True), (7.0, 8.0, True)))
+        assert {type(value) for value in (*(checked.box or ()), checked.points[0][0])} == {float}
+        assert type(checked.object_id) is int and type(checked.points[0][2]) is bool
+
+    @pytest.mark.parametrize(
+        ("prompt", "message"),
+        [
+            (ObjectPrompt("1"), "object 1: an object's id must be from 1 to 254"),  # type: ignore[arg-type]
+            (ObjectPrompt(1.0), "object 1.0: an object's id"),  # type: ignore[arg-type]
+            (ObjectPrompt(True), "object True: an object's id"),
+            (ObjectPrompt(None), "object None: an object's id"),  # type: ignore[arg-type]
+            (ObjectPrompt(np.array([1, 2])), "an object's id must be"),  # type: ignore[arg-type]
+            (ObjectPrompt(10**5000), "object a number of more than 40 digits: an object's id"),
+            (ObjectPrompt(1, box=(1, 2, 3, 1e9)), "object 1: .* a coordinate that is beyond any image, 1000000000.0"),
+            (ObjectPrompt(1, box=(1, 2, 3, 10**5000)), "beyond any image, a number of more than 40 digits"),
+            (ObjectPrompt(1, box=(1, 2, 3, "4")), "object 1: .* a coordinate that is no number, 4"),  # type: ignore[arg-type]
+            (ObjectPrompt(1, box=(1, 2, 3, None)), "a coordinate that is no number, None"),  # type: ignore[arg-type]
+            (ObjectPrompt(1, box=(1, 2, 3, True)), "a coordinate that is no number, True"),
+            (ObjectPrompt(1, box=(1, 2, 3)), "3 numbers where a box has 4"),  # type: ignore[arg-type]
+            (ObjectPrompt(1, box=5), "5 where there should be a box"),  # type: ignore[arg-type]
+            (ObjectPrompt(1, points=((1, 2, "x"),)), r"the form \(1, 2, 'x'\); a point is \[x, y\]"),  # type: ignore[arg-type]
+            (ObjectPrompt(1, points=(1, 2, True)), "1 where there should be a point"),  # type: ignore[arg-type]
+            ((1, (1, 2, 3, 4)), "a prompt is of the type tuple; give an ObjectPrompt"),
+        ],
+    )
+    def test_values_of_wrong_types(self, prompt: Any, message: str) -> None:
+        with pytest.raises(AnnotationError, match=message):
+            check_prompts([prompt], **SIZE)
 
     @pytest.mark.parametrize(
         ("prompts", "message"),
@@ -75,13 +116,50 @@ class TestJson:
             {"1": {"points": [[1]]}},
             {"1": {"points": [[1, 2, "?"]]}},
             {"1": 5},
+            {"1": None},
+            {"1": [5]},
+            {"1": {"box": {}}},
+            {"1": {"box": "1 2 3 4"}},
+            {"1": {"box": [1, 2, 3, "4"]}},
+            {"1": {"box": [1, 2, 3, None]}},
+            {"1": {"box": [1, 2, 3, True]}},
+            {"1": {"box": [1, 2, 3, [4]]}},
+            {"1": {"box": [1, 2, 3, float("nan")]}},
+            {"1": {"box": [1, 2, 3, 10**400]}},
+            {"1": {"points": 5}},
+            {"1": {"points": [5]}},
+            {"1": {"points": [[1, 2, 3, 4]]}},
+            {"1": {"points": [[1, {}]]}},
+            {"1": {"points": [[1, 2, []]]}},
+            {"1.0": {"box": [1, 2, 3, 4]}},
+            {" 1": {"box": [1, 2, 3, 4]}},
+            {"01": {"box": [1, 2, 3, 4]}},
+            {"1_0": {"box": [1, 2, 3, 4]}},
+            {"٣": {"box": [1, 2, 3, 4]}},
+            {"": {"box": [1, 2, 3, 4]}},
+            {"9" * 5000: {"box": [1, 2, 3, 4]}},
+            {"1": {"x" * 5000: 1}},
+            [["1", {"box": [1, 2, 3, 4]}]],
+            None,
+            "text",
         ],
     )
     def test_other_formats(self, tmp_path: Path, content: Any) -> None:
         with pytest.raises(
             AnnotationError, match=r"p\.json: is not in the format of boxes and points .* it should hold"
-        ):
+        ) as caught:
             read_prompts(save(tmp_path / "p.json", content))
+        assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+    def test_nothing_of_one_kind(self, tmp_path: Path) -> None:
+        content = {"3": {"box": None, "points": [[5, 6]]}, "4": {"box": [1, 2, 3, 4], "points": None}}
+        expected = (ObjectPrompt(3, points=((5, 6, True),)), ObjectPrompt(4, box=(1, 2, 3, 4)))
+        assert read_prompts(save(tmp_path / "p.json", content)) == expected
+
+    def test_the_same_object_twice(self, tmp_path: Path) -> None:
+        (tmp_path / "p.json").write_text('{"1": {"box": [1, 2, 3, 4]}, "1": {"box": [5, 6, 7, 8]}}')
+        with pytest.raises(AnnotationError, match="the key 1 occurs twice in one object"):
+            read_prompts(tmp_path / "p.json")
 
     def test_files_that_are_not_json(self, tmp_path: Path) -> None:
         with pytest.raises(AnnotationError, match=r"none\.json: no such file"):

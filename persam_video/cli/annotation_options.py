@@ -11,7 +11,7 @@ from typing import Any
 from persam_video.errors import InputError
 from persam_video.files.json_file import shortened
 from persam_video.inputs.later_masks import masks_in
-from persam_video.inputs.prompts import ObjectPrompt, read_prompts
+from persam_video.inputs.prompts import ObjectPrompt
 
 _OPTIONS = ("first_mask", "first_box", "first_point", "first_prompts", "first_coco", "mask_at", "targets")
 _SIGNS = ("+", "-")
@@ -86,12 +86,10 @@ def annotations_of(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: an option has other values than it needs.
     """
-    prompts = [*map(_box, options.first_box or ()), *map(_point, options.first_point or ())]
-    if options.first_prompts is not None:
-        prompts += read_prompts(options.first_prompts)
+    file = [] if options.first_prompts is None else [options.first_prompts]
     return {
         "first_mask": options.first_mask or None,
-        "first_prompts": prompts,
+        "first_prompts": [*map(_box, options.first_box or ()), *map(_point, options.first_point or ()), *file],
         "first_coco": options.first_coco,
         "coco_image": options.coco_image,
         "later_masks": [pair for values in options.mask_at or () for pair in _masks_at(values)],

@@ -42,7 +42,7 @@ def read_annotations(
     reader: VideoReader,
     *,
     first_mask: FirstMask | None = None,
-    first_prompts: Iterable[ObjectPrompt] | str | Path = (),
+    first_prompts: Iterable[ObjectPrompt | str | Path] | str | Path = (),
     first_coco: str | Path | None = None,
     coco_image: str | int | None = None,
     later_masks: MasksByFrame = (),
@@ -73,7 +73,7 @@ def read_annotations(
             pixel_aspect=info.pixel_aspect,
             frame_count=info.frame_count,
         )
-    given = read_prompts(first_prompts) if isinstance(first_prompts, (str, PathLike)) else tuple(first_prompts)
+    given = _read_prompts(first_prompts)
     names: Mapping[int, str] = {}
     if first_coco is not None:
         coco = _read_coco(reader, first_coco, coco_image)
@@ -93,6 +93,20 @@ def read_annotations(
     if label_map is not None and (both := sorted({each.object_id for each in prompts} & set(ids_in(label_map)))):
         raise AnnotationError(f"object {both[0]}: has a mask and a box or points; give one of them, or another id")
     return Annotations(label_map, prompts, later, names)
+
+
+def _read_prompts(prompts: Iterable[ObjectPrompt | str | Path] | str | Path) -> tuple[ObjectPrompt, ...]:
+    """Prompts, some of which may be files of them."""
+    if isinstance(prompts, (str, PathLike)):
+        return read_prompts(prompts)
+    if isinstance(prompts, ObjectPrompt) or not isinstance(prompts, Iterable):
+        kind = type(prompts).__name__
+        raise AnnotationError(
+            f"{parameter('first_prompts')} is of the type {kind}; give a list of ObjectPrompt, or a file"
+        )
+    return tuple(
+        prompt for each in prompts for prompt in (read_prompts(each) if isinstance(each, (str, PathLike)) else [each])
+    )
 
 
 def _read_coco(reader: VideoReader, path: str | Path, image: str | int | None) -> CocoAnnotations:

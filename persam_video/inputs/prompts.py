@@ -49,8 +49,6 @@ def check_prompts(prompts: Iterable[ObjectPrompt], *, width: int, height: int) -
             nor a positive point.
     """
     merged: dict[int, ObjectPrompt] = {}
-    if isinstance(prompts, ObjectPrompt) or not isinstance(prompts, Iterable):
-        raise AnnotationError(f"the prompts are of the type {type(prompts).__name__}; give a list of ObjectPrompt")
     for given in prompts:
         prompt = _checked(given)
         name = f"object {prompt.object_id}"
