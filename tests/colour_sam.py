@@ -6,6 +6,7 @@ Its features are the mean colours of the cells; its masks are the cells with the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,9 @@ class ColourSam:
         model: name of the model.
     """
 
-    device, dtype, checkpoint, capture = torch.device("cpu"), torch.float32, None, None
+    device, dtype, capture = torch.device("cpu"), torch.float32, None
+    checkpoint: Path | None = None
+    weights_sha256: str | None = None
 
     def __init__(self, batch: int = 1, model: str = "colours") -> None:
         self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False)

@@ -30,6 +30,14 @@ def record(out: Path) -> dict:
     return json.loads((out / "run.json").read_text())
 
 
+def with_weights(path: Path, content: bytes = b"") -> ColourSam:
+    """Model with weights of a hash, which come from a file."""
+    path.write_bytes(content)
+    sam = ColourSam()
+    sam.checkpoint, sam.weights_sha256 = path, "1" * 64
+    return sam
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "davis")
@@ -62,13 +70,8 @@ class TestAll:
         assert one["frames_per_second"] == pytest.approx(5 / one["seconds"]["whole"])
 
     def test_the_hash_of_the_weights(self, root: Path, tmp_path: Path) -> None:
-        weights = tmp_path / "weights.pt"
-        weights.write_bytes(b"abc")
-        sam = ColourSam()
-        sam.checkpoint = weights
-        track(root, tmp_path / "out", sam, sequences=["one"])
-        expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        assert record(tmp_path / "out")["settings"]["checkpoint_sha256"] == expected
+        track(root, tmp_path / "out", with_weights(tmp_path / "weights.pt"), sequences=["one"])
+        assert record(tmp_path / "out")["settings"]["checkpoint_sha256"] == "1" * 64
 
     def test_only_the_first_annotation_is_used(self, root: Path, tmp_path: Path) -> None:
         for later in sorted((root / "Annotations" / "480p" / "one").iterdir())[1:]:
@@ -100,6 +103,24 @@ class TestLaterRuns:
             in caplog.text
         )
         assert record(tmp_path)["sequences"]["one"]["settings"]["model"] == "colours, larger"
+
+    def test_the_same_weights_in_another_file_are_known(self, root: Path, tmp_path: Path) -> None:
+        track(root, tmp_path, with_weights(tmp_path / "weights.pt"))
+        sam = with_weights(tmp_path / "weights.safetensors", b"the same tensors")
+        assert all(run.skipped for run in track(root, tmp_path, sam).values())
+
+    def test_a_record_of_version_0_1_has_the_hash_of_the_file(
+        self, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sam = with_weights(tmp_path / "weights.pt", b"abc")
+        track(root, tmp_path, sam)
+        content = record(tmp_path)
+        of_file = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        content["sequences"]["one"]["settings"]["checkpoint_sha256"] = of_file
+        content["sequences"]["two"]["settings"]["checkpoint_sha256"] = of_file.replace("b", "c")
+        (tmp_path / "run.json").write_text(json.dumps(content))
+        assert {name: run.skipped for name, run in track(root, tmp_path, sam).items()} == {"one": True, "two": False}
+        assert "two: tracked again, because its masks were made with another checkpoint sha256 (ca78" in caplog.text
 
     def test_another_first_mask_tracks_again(
         self, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

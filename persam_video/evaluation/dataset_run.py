@@ -25,7 +25,7 @@ from persam_video.messages import parameter
 from persam_video.options import DEFAULT_METHOD
 from persam_video.outputs.masks import MaskOutput
 from persam_video.run import open_run
-from persam_video.sam.models import Sam
+from persam_video.sam.models import Sam, has_weights
 from persam_video.video.reader import open_video
 
 logger = logging.getLogger(__name__)
@@ -113,10 +113,11 @@ class DatasetRun:
             settings = {**self._settings, "inputs_sha256": inputs}
             record = self._earlier[sequence.name]
             if record.get("done"):
-                if record["settings"] == settings and self._is_complete(sequence):
+                known = self._with_weights_of(record["settings"], settings)
+                if known == settings and self._is_complete(sequence):
                     earlier = {key: record[key] for key in ("frames", "objects", "seconds")}
                     return SequenceRun(sequence.name, **earlier, skipped=True)
-                _warn_of_difference(sequence.name, record["settings"], settings)
+                _warn_of_difference(sequence.name, known, settings)
             self._write_record(sequence.name, {"done": False, "settings": settings})
             run = self._track(sequence)
         except PersamError as error:
@@ -135,6 +136,13 @@ class DatasetRun:
         }
         self._write_record(sequence.name, record)
         return run
+
+    def _with_weights_of(self, earlier: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        """Earlier settings in which the same weights have the name and the hash that they have now: the file may have
+        been renamed, and version 0.1 recorded the hash of the file."""
+        if not has_weights(self._sam, earlier.get("checkpoint_sha256")):
+            return earlier
+        return {**earlier, **{key: settings[key] for key in ("checkpoint", "checkpoint_sha256")}}
 
     def _track(self, sequence: DavisSequence) -> SequenceRun:
         """Track a sequence from its first annotated frame on."""

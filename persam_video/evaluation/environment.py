@@ -23,13 +23,14 @@ _IRRELEVANT_SOURCES = ("cli", "evaluation", "outputs", "__init__.py", "messages.
 def settings_of(sam: Sam, method: str) -> dict[str, Any]:
     """Settings that determine the masks: equal settings give equal masks, up to rounding.
 
-    ``code_sha256`` is the hash of the package's sources that masks depend on, as these change between versions too.
+    ``checkpoint_sha256`` is the hash of the tensors, which is the same in every file that holds them; ``code_sha256``
+    that of the package's sources that masks depend on, as these change between versions too.
     """
     return {
         "method": method,
         "model": sam.options.model,
         "checkpoint": sam.checkpoint.name if sam.checkpoint else None,
-        "checkpoint_sha256": file_sha256(sam.checkpoint) if sam.checkpoint else None,
+        "checkpoint_sha256": sam.weights_sha256,
         "precision": str(sam.dtype).removeprefix("torch."),
         "size": sam.options.size,
         "exact_padding": sam.options.exact_padding,
