@@ -53,7 +53,7 @@ def open_container(
     """Open container of a video.
 
     Args:
-        max_pixels: frames that are larger are not decoded while FFmpeg looks at the streams.
+        max_pixels: frames that are larger are not decoded while FFmpeg looks at the streams; 0: none is.
         hwaccel: the kind of device that decodes, such as ``cuda``; None for the CPU.
         from_reader: read the file through `MediaFile.reader`, which works when it was removed.
 
@@ -72,10 +72,14 @@ def open_container(
             source,
             mode="r",
             format=_FORMATS_BY_SUFFIX.get(media.path.suffix.lower()),
-            options={"max_pixels": str(max_pixels)},
+            options=decoder_options(max_pixels) if max_pixels else None,
             # "file" because FFmpeg takes the part of a name before a colon for a protocol; a file with references to
             # other resources must not make it open them.
-            container_options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            container_options={
+                "protocol_whitelist": "file",
+                "format_whitelist": FORMATS,
+                **({} if max_pixels else {"codec_whitelist": "none"}),
+            },
             metadata_errors="replace",  # tags are never needed
             hwaccel=device,
         )
@@ -86,6 +90,14 @@ def open_container(
         if hwaccel is not None:
             raise no_decoder(media, hwaccel) from error
         raise _refusal(media, error) from error
+
+
+def decoder_options(max_pixels: int) -> dict[str, str]:
+    """Options of a decoder that make it refuse frames that are much larger than a limit.
+
+    FFmpeg counts the padding of its buffers, which for small frames is more than the frame.
+    """
+    return {"max_pixels": str(2 * max_pixels + (1 << 16))}
 
 
 def _refusal(media: MediaFile, error: Exception) -> VideoError:

@@ -11,8 +11,9 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from persam_video.messages import pluralize
-from persam_video.video.container import reason_of
+from persam_video.messages import parameter, pluralize
+from persam_video.video.container import decoder_options, reason_of
+from persam_video.video.streams import image_size
 from persam_video.video.timeline import Timeline
 
 _MAX_FAILURES = 100  # to read a packet, one after another
@@ -58,6 +59,7 @@ class Decoding:
         container: just opened.
         stream: one of its streams.
         size: of the file, bytes.
+        max_pixels: limit of a frame's pixels.
         resyncs: whether the format is made for transmission: damage is passed over, and times that restart are moved.
         is_cut_short: whether the file ends too early, given the number of packets and the time at which the last one
             ends in units of the stream's time base; asked at the end.
@@ -75,6 +77,7 @@ class Decoding:
         stream: VideoStream,
         *,
         size: int,
+        max_pixels: int,
         resyncs: bool,
         is_cut_short: Callable[[int, int | None], bool],
         drop_last: bool = False,
@@ -83,6 +86,8 @@ class Decoding:
         self.damage = Damage()
         self.tail_is_missing = False
         self._container, self._stream = container, stream
+        stream.codec_context.options = decoder_options(max_pixels)
+        self._max_pixels = max_pixels
         self._size, self._resyncs, self._is_cut_short = size, resyncs, is_cut_short
         self._drop_last, self._max_packets = drop_last, max_packets
         self._timeline = Timeline()
@@ -100,6 +105,7 @@ class Decoding:
             BrokenError: a packet cannot be decoded, or the file ends before it should.
         """
         self._stream.thread_type = thread_type
+        context = self._stream.codec_context
         count, end = 0, None
         for packet in self._whole_packets():
             count += packet.dts is not None or packet.pts is not None
@@ -114,6 +120,7 @@ class Decoding:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
+                self._check_size(*(image_size(bytes(packet)) or (context.width, context.height)))
                 if not self._resyncs:
                     # Frames that the decoder still holds may depend on the broken packet: they are dropped.
                     raise BrokenError(reason_of(error)) from error
@@ -127,6 +134,13 @@ class Decoding:
             raise self._broken
         newest, shown = self._newest_pts, self._shown_pts
         self.tail_is_missing = newest is not None and (shown is None or shown < newest)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._max_pixels:
+            raise BrokenError(
+                f"its frames become {width}×{height} pixels, more than the limit of {self._max_pixels:,}; "
+                f"raise {parameter('max_pixels')}"
+            )
 
     def _whole_packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets up to the first that is not whole; then the fault is in ``_broken``."""
@@ -186,6 +200,7 @@ class Decoding:
 
     def _shown(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in frames:
+            self._check_size(frame.width, frame.height)
             self._shown_pts = frame.pts
             self.damage.incomplete += frame.is_corrupt
             yield frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 
 import av
 from av.container import InputContainer
@@ -18,6 +19,7 @@ from persam_video.video.media_file import MediaFile
 logger = logging.getLogger(__name__)
 
 _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
+_MAX_PROBED_PIXELS = 1 << 28  # of formats without a size in a header: one frame of 16384×16384 is decoded for it
 _PACKETS_LOOKED_AT = 2000  # two of each stream come much earlier where both are videos
 
 
@@ -56,29 +58,23 @@ def video_stream(container: InputContainer, media: MediaFile, wanted: int | None
 
 def describe_streams(streams: list[VideoStream]) -> str:
     """Indices and sizes of streams: ``0 (160×90), 1 (480×272)``."""
-    return ", ".join(f"{stream.index} ({_size_of(stream)})" for stream in streams)
+    return ", ".join(f"{stream.index} ({_describe_size(stream)})" for stream in streams)
 
 
-def frame_size(stream: VideoStream, media: MediaFile, max_pixels: int) -> tuple[int, int]:
+def frame_size(stream: VideoStream, media: MediaFile) -> tuple[int, int]:
     """Width and height of the stored frames, read without decoding one; (0, 0) where that is not possible.
 
-    FFmpeg forgets the size of those images that are above its limit.
-
-    Args:
-        max_pixels: see `open_container`.
+    FFmpeg forgets the size of those that are above the limit with which the stream was opened.
     """
-    context = stream.codec_context
-    if context.width and context.height:
-        return context.width, context.height
-    found = _image_size(media.head(1 << 16))
-    if found != (0, 0):
-        return found
-    try:
-        with open_container(media, max_pixels=max_pixels) as container:
-            packet = next((packet for packet in container.demux(container.streams[stream.index]) if packet.size), None)
-            return (0, 0) if packet is None else _image_size(bytes(packet))
-    except (av.FFmpegError, VideoError, OSError):  # reading it will tell
-        return 0, 0
+    found = _size_of(stream) or image_size(media.head(1 << 16))
+    for limit in (0, _MAX_PROBED_PIXELS):  # the header alone, then also what decoders say
+        if found is not None:
+            break
+        with suppress(av.FFmpegError, VideoError, OSError), open_container(media, max_pixels=limit) as container:
+            again = next(each for each in container.streams.video if each.index == stream.index)
+            packets = (packet for packet in container.demux(again) if packet.size)
+            found = _size_of(again) or image_size(bytes(next(packets, b"")))
+    return found or (0, 0)
 
 
 def _wanted_stream(container: InputContainer, media: MediaFile, wanted: int) -> VideoStream:
@@ -114,13 +110,18 @@ def _moving(candidates: list[VideoStream], media: MediaFile, max_pixels: int) ->
     return {index for index in indices if counts[index] > 1}
 
 
-def _size_of(stream: VideoStream) -> str:
+def _size_of(stream: VideoStream) -> tuple[int, int] | None:
     context = stream.codec_context
-    return f"{context.width}×{context.height}" if context is not None and context.width else "unknown size"
+    return (context.width, context.height) if context is not None and context.width and context.height else None
 
 
-def _image_size(content: bytes) -> tuple[int, int]:
-    """Width and height in the header of a GIF, PNG or JPEG image; (0, 0) where there is none."""
+def _describe_size(stream: VideoStream) -> str:
+    size = _size_of(stream)
+    return "unknown size" if size is None else f"{size[0]}×{size[1]}"
+
+
+def image_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height in the header of a GIF, PNG or JPEG image; None where there is none."""
     if content.startswith(b"GIF8"):
         return int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
     if content.startswith(b"\x89PNG"):
@@ -129,9 +130,7 @@ def _image_size(content: bytes) -> tuple[int, int]:
     while position + 9 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame header
-            return (
-                int.from_bytes(content[position + 7 : position + 9], "big"),
-                int.from_bytes(content[position + 5 : position + 7], "big"),
-            )
+            height, width = content[position + 5 : position + 7], content[position + 7 : position + 9]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return 0, 0
+    return None

@@ -69,7 +69,7 @@ class VideoFile:
                 raise VideoError(f"{media.path}: is empty (0 bytes); {KINDS}")
             self._container = container = open_container(media, max_pixels=self._max_pixels, hwaccel=hwaccel)
             stream = video_stream(container, media, stream_index, self._max_pixels)
-            self._check_size(*frame_size(stream, media, self._max_pixels))
+            self._check_size(*frame_size(stream, media))
             if hwaccel is not None and not stream.codec_context.is_hwaccel:  # PyAV raises nothing then
                 raise no_decoder(media, hwaccel)
         except BaseException:
@@ -177,11 +177,11 @@ class VideoFile:
 
     def _pass_over(self, container: InputContainer, stream: VideoStream) -> Decoding:
         kind, file = container.format.name, self._media.buffered()
-        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
         return Decoding(
             container,
             stream,
             size=self._media.size,
+            max_pixels=self._max_pixels,
             resyncs=kind in RESYNCING_FORMATS,
             is_cut_short=partial(_is_cut_short, self._media, container, stream),
             drop_last=kind == "mpegts" and completeness.is_transport_stream_cut(file),
