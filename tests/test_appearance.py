@@ -16,7 +16,6 @@ from PIL import Image
 from persam_video import Sam, Tracker, load_sam
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.methods.appearance.descriptors import Colours, cell_descriptors, pool_with_opencv, pool_with_torch
-from persam_video.methods.appearance.flow import backward_flow, reduced_grey, warp
 from persam_video.methods.appearance.kernel_ridge import KernelRidge, kernel, pivots
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
@@ -24,6 +23,7 @@ from persam_video.methods.appearance.residuals import ResidualInputs, ResidualMo
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import densest_cells, dilate, window_sums
+from persam_video.methods.flow import backward_flow, reduced_grey, warp
 from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.object_masks import argmax_masks, argmax_with_background, softmax_with_background

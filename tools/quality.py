@@ -82,9 +82,9 @@ VARIANTS: dict[str, Variant] = {
     "half the error log-odds scale": Settings(error_log_odds_scale=1.5),
     "twice the error log-odds scale": Settings(error_log_odds_scale=6),
 }
-_FOUND_WITHIN = 5
+FOUND_WITHIN = 5
 """Frames after an object's return."""
-_FOUND_IOU = 0.5
+FOUND_IOU = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -302,7 +302,7 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         total.update(counts)
     print(
         f"{total['empty']} of {total['absent']} masks of absent objects are empty; {total['found again']} of "
-        f"{total['returns']} objects that return are found again within {_FOUND_WITHIN} frames; {total['missed']} of "
+        f"{total['returns']} objects that return are found again within {FOUND_WITHIN} frames; {total['missed']} of "
         f"{total['visible']} masks of visible objects are empty"
     )
     return dict(total)
@@ -335,10 +335,10 @@ def _count_presence(truth: Sequence[LabelMap], predicted: Sequence[LabelMap]) ->
             counts["missed"] += visible[index] and is_empty
             counts["empty"] += not visible[index] and is_empty
             if visible[index] and not visible[index - 1]:
-                window = range(index, min(len(truth), index + _FOUND_WITHIN + 1))
+                window = range(index, min(len(truth), index + FOUND_WITHIN + 1))
                 counts["returns"] += 1
                 counts["found again"] += any(
-                    region_similarity(predicted[k] == i, truth[k] == i) > _FOUND_IOU for k in window
+                    region_similarity(predicted[k] == i, truth[k] == i) > FOUND_IOU for k in window
                 )
     return counts
 

@@ -113,6 +113,17 @@ class KernelRidge:
         """The same by the first frame alone."""
         return lifted @ self.first_weights + self.first.mean_coverage
 
+    def familiarity(self, lifted: Tensor) -> Tensor:
+        """How much of a frame looks like the first one: float, N, 0 to 1, the same for all objects.
+
+        The mean share of the cells' prior variance that the landmarks explain. The rest is the variance of a Gaussian
+        process at cells that are unlike all it was fitted to.
+
+        Args:
+            lifted: from `lift`.
+        """
+        return lifted.square().sum(dim=1).mean().expand_as(self.first.mean_coverage)
+
     def update(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> KernelRidge:
         """Classifier with a later frame in its moving average.
 

@@ -31,6 +31,9 @@ class Memory:
         residuals: fitted to the first frames.
         areas: float, N, in low-res cells, when last visible.
         absent: bool, N: in the previous frame.
+        unseen_since_cut: bool, N: there was a cut to another scene, and the object has not been found since.
+        familiarity: float, N, 0 to 1: `KernelRidge.familiarity` of the scene that the object is known from: the
+            mirrored first frame, or for objects of a `state` that in which they are first found; until then 0.
         probabilities: float, N×h×w of the low-res grid: in the previous frame.
     """
 
@@ -42,6 +45,8 @@ class Memory:
     residuals: ResidualModel
     areas: Tensor
     absent: Tensor
+    unseen_since_cut: Tensor
+    familiarity: Tensor
     probabilities: Tensor
 
     def groups(self) -> Iterator[tuple[KernelRidge, slice]]:
@@ -52,13 +57,18 @@ class Memory:
             yield classifier, slice(start, stop)
             start = stop
 
-    def after_cut(self, cut: Tensor) -> Memory:
-        """These objects, all of them absent after a cut to another scene.
+    def at_cut(self, cut: Tensor) -> Memory:
+        """These objects, all of them absent if there is a cut to another scene.
 
         Args:
-            cut: bool, scalar: whether there was one.
+            cut: bool, scalar: whether there is one.
         """
-        return replace(self, absent=self.absent | cut, probabilities=torch.where(cut, PROB_EPS, self.probabilities))
+        return replace(
+            self,
+            absent=self.absent | cut,
+            unseen_since_cut=self.unseen_since_cut | cut,
+            probabilities=torch.where(cut, PROB_EPS, self.probabilities),
+        )
 
     def concat(self, other: Memory) -> Memory:
         """These objects, then others whose masks are newer: they take the cells where both are probable."""
@@ -73,6 +83,8 @@ class Memory:
             self.residuals.concat(other.residuals),
             torch.cat((self.areas, other.areas)),
             torch.cat((self.absent, other.absent)),
+            torch.cat((self.unseen_since_cut, other.unseen_since_cut)),
+            torch.cat((self.familiarity, other.familiarity)),
             torch.cat((mine, other.probabilities)).clamp(PROB_EPS, 1 - PROB_EPS),
         )
 
@@ -88,6 +100,8 @@ class Memory:
             self.residuals.select(rows),
             self.areas[rows],
             self.absent[rows],
+            self.unseen_since_cut[rows],
+            self.familiarity[rows],
             self.probabilities[rows],
         )
 
@@ -145,6 +159,8 @@ class Memory:
             residuals=ResidualModel(landmarks=state["residual_landmarks"], weights=state["residual_weights"]),
             areas=areas,
             absent=torch.ones_like(areas, dtype=torch.bool),
+            unseen_since_cut=torch.zeros_like(areas, dtype=torch.bool),
+            familiarity=torch.zeros_like(areas),
             probabilities=torch.full((len(areas), 1, 1), PROB_EPS, dtype=areas.dtype, device=areas.device),
         )
 

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from persam_video.frame import Frame, Image
-from persam_video.methods.appearance.cuts import Grey
 from persam_video.methods.appearance.descriptors import Colours, cell_descriptors
-from persam_video.methods.appearance.flow import FlowInputs, reduced_grey
 from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.kernel_ridge import KernelRidge
 from persam_video.methods.appearance.memory import Memory
@@ -25,6 +23,8 @@ from persam_video.methods.appearance.residuals import ResidualModel
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step, to_low_res
+from persam_video.methods.cuts import Grey
+from persam_video.methods.flow import FlowInputs, reduced_grey
 from persam_video.runtime.cuda_graphs import GraphedCallable
 from persam_video.sam.grids import FEATURE_SIZE, LOW_RES_SIZE, most_covered, to_grid
 from persam_video.sam.image_encoder import Features
@@ -102,7 +102,7 @@ class AppearanceMethod:
         (colours,) = Colours.on_grids(features.pixels, features.geometry, [FEATURE_SIZE])
         cells = cell_descriptors(features, colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, known.flatten(), self._settings)
-        statistics, presence, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
+        statistics, presence, familiarity, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
         probabilities = _to_probabilities(masks, features)
         areas = probabilities.sum(dim=(1, 2))
         return Memory(
@@ -114,13 +114,16 @@ class AppearanceMethod:
             residuals=residuals,
             areas=areas,
             absent=torch.zeros_like(areas, dtype=torch.bool),
+            unseen_since_cut=torch.zeros_like(areas, dtype=torch.bool),
+            familiarity=familiarity,
             probabilities=probabilities.clamp(PROB_EPS, 1 - PROB_EPS),
         )
 
     def _fit_to_mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
-    ) -> tuple[ScoreStatistics, Presence, ResidualModel]:
-        """Statistics, presence and residual model from the mirrored frame, which the classifier was not fitted to."""
+    ) -> tuple[ScoreStatistics, Presence, Tensor, ResidualModel]:
+        """Statistics, presence, familiarity and residual model from the mirrored frame, which the classifier was not
+        fitted to."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
         masks, ignored = masks.flip(-1), ignored.flip(-1)
         features = self._sam.encode(image)
@@ -129,7 +132,8 @@ class AppearanceMethod:
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
         colours, fine_colours = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
-        scores = classifier.scores(classifier.lift(*cell_descriptors(features, colours))).T.view_as(coverage)
+        lifted = classifier.lift(*cell_descriptors(features, colours))
+        scores = classifier.scores(lifted).T.view_as(coverage)
         statistics = ScoreStatistics.measure(scores, coverage, (known - coverage).clamp(min=0))
         truth = _to_probabilities(masks, features)
         separated = statistics.with_minimum_separation(statistics)
@@ -137,7 +141,8 @@ class AppearanceMethod:
         presence = Presence.measure(separated, scores, likeness, truth > 0.5, areas, self._settings)
         evidence = separated.log_odds(to_low_res(scores, features))
         samples = self._error_samples(features, fine_colours, evidence, truth, ignored)
-        return statistics, presence, ResidualModel.fit(samples, self._settings)
+        residuals = ResidualModel.fit(samples, self._settings)
+        return statistics, presence, classifier.familiarity(lifted), residuals
 
     def _error_samples(
         self, features: Features, colours: Colours, evidence: Tensor, truth: Tensor, ignored: Tensor

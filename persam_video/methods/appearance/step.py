@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.methods.appearance.descriptors import Colours, cell_descriptors
-from persam_video.methods.appearance.flow import warp
 from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.memory import Memory, resized
 from persam_video.methods.appearance.motion_prior import MotionPrior
@@ -18,6 +17,7 @@ from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import pool
+from persam_video.methods.flow import warp
 from persam_video.sam.grids import FEATURE_SIZE, LOW_RES_SIZE
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import MaskDecoder
@@ -47,12 +47,12 @@ class Step:
             memory: after the previous frame.
             features: of the frame.
             flow: `FlowInputs.flow`, on the device.
-            cut: `FlowInputs.cut`, on the device: all objects are taken for absent.
+            cut: `FlowInputs.cut`, on the device: if so, all objects are taken for absent until they are found.
         Returns:
             memory after the frame, and logits and scores as `AppearanceMethod.find` returns them.
         """
         settings = self._settings
-        memory = memory.after_cut(cut)
+        memory = memory.at_cut(cut)
         colours, fine_colours = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
         cells = cell_descriptors(features, colours)
         lifted = [classifier.lift(*cells) for classifier in memory.classifiers]
@@ -73,9 +73,15 @@ class Step:
         mean_evidence = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         mask_scores = fused.iou_predictions * certainty * mean_evidence * torch.where(memory.absent, 1, stability)
 
-        absent = self._absent(memory, scores, first_frame_scores, masks)
+        familiarity = torch.cat([each.familiarity(x) for each, x in pairs])
+        absent = self._absent(memory, scores, first_frame_scores, masks, familiarity)
         trust = stability * fused.iou_predictions
         updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust)
+        updated = replace(
+            updated,
+            unseen_since_cut=memory.unseen_since_cut & absent,
+            familiarity=torch.where((memory.familiarity > 0) | absent, memory.familiarity, familiarity),
+        )
         logits = memory.residuals.correct(fused.logits, fused.residual_inputs, fused.regions)
         return (
             updated,
@@ -92,14 +98,24 @@ class Step:
         blended = memory.statistics.blend(current, has_mask.float() * self._settings.current_frame_share)
         return blended.with_minimum_separation(memory.first_statistics)
 
-    def _absent(self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor) -> Tensor:
-        """Objects that are not where their masks are, bool, N."""
+    def _absent(
+        self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor, familiarity: Tensor
+    ) -> Tensor:
+        """Objects that are not where their masks are, bool, N.
+
+        Args:
+            familiarity: float, N: of the frame (`KernelRidge.familiarity`).
+        """
         first = memory.first_statistics
         statistics = memory.statistics.with_minimum_separation(first)
         # Updates may have drifted to another object: cells must look like the object by its first frame, too.
         first_likeness = first.with_minimum_separation(first).likeness(first_frame_scores)
         likeness = torch.minimum(statistics.likeness(scores), first_likeness)
         presence = Presence.measure(statistics, scores, likeness, masks, memory.first_areas, self._settings)
+        # After a cut look-alikes are to be expected, and nothing is known of the background that they stand out from.
+        known = (familiarity / memory.familiarity.clamp(min=1e-3)).clamp(max=1).square()
+        sceptical = memory.unseen_since_cut & (memory.familiarity > 0)
+        presence = replace(presence, contrast=presence.contrast * torch.where(sceptical, known, 1))
         return presence.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
 
     def _update(

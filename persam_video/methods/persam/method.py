@@ -1,7 +1,8 @@
 """PerSAM and PerSAM-F on a video (§3.2, §3.3 and the authors' script), all objects in one batch.
 
 Unlike the script, it keeps ids fixed when an object vanishes, gives small objects an embedding, and takes an empty mask
-for an absent object. An object that was absent in the previous frame is prompted by its location prior alone.
+for an absent object. An object that was absent in the previous frame, or is looked for after a cut to another scene, is
+prompted by its location prior alone. Nothing tells whether it is in that scene.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from persam_video.frame import Frame, Image
+from persam_video.methods.cuts import Grey
+from persam_video.methods.flow import FlowInputs, reduced_grey
 from persam_video.methods.persam.segmentation import PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.sam.boxes import boxes_of_masks
@@ -30,7 +33,7 @@ class PersamMethod:
         config: `PERSAM`, `PERSAM_F` or another.
     """
 
-    prepares = False
+    prepares = True
 
     def __init__(self, sam: Sam, config: PersamConfig) -> None:
         self._sam = sam
@@ -39,15 +42,19 @@ class PersamMethod:
         self._boxes = torch.empty(0, 4, dtype=torch.float32, device=sam.device)  # of the previous frame
         self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
         self._geometry: Geometry | None = None  # of the previous frame
+        self._previous: Grey | None = None  # `reduce` of the previous frame
 
-    def reduce(self, image: Image) -> None:
-        """Nothing."""
+    def reduce(self, image: Image) -> Grey:
+        """Reduced grey image (`reduced_grey`)."""
+        return reduced_grey(image)
 
-    def prepare(self, reduced: None, previous: None) -> None:
-        """Nothing."""
+    def prepare(self, reduced: Grey, previous: Grey | None) -> FlowInputs:
+        """Whether a frame follows a cut, for which the optical flow is needed."""
+        return FlowInputs.of(previous, reduced, pinned=self._sam.device.type == "cuda")
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Personalise further objects."""
+        self._previous = self.reduce(frame.image)
         coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(features.tensor.device)
         boxes, has_box = boxes_of_masks(most_covered(coverage))
         added = personalise(self._sam.decode, features, masks, ignored, self._config, (boxes, has_box))
@@ -73,9 +80,12 @@ class PersamMethod:
         self._boxes = torch.zeros(count, 4, dtype=torch.float32, device=device)
         self._has_box = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def find(self, frame: Frame, features: Features, prepared: None = None) -> tuple[Tensor, Tensor]:
+    def find(self, frame: Frame, features: Features, prepared: FlowInputs | None = None) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame."""
-        has_box = self._has_box & (features.geometry == self._geometry)
+        prepared = prepared or self.prepare(self.reduce(frame.image), self._previous)
+        self._previous = prepared.grey
+        is_next = ~prepared.cut.to(self._boxes.device, non_blocking=True) & (features.geometry == self._geometry)
+        has_box = self._has_box & is_next
         logits, scores = segment(self._sam.decode, features, self._targets, self._config, (self._boxes, has_box))
         self._geometry = features.geometry
         self._boxes, self._has_box = boxes_of_masks(argmax_masks(logits))

@@ -1,4 +1,4 @@
-"""Optical flow from the previous frame, and maps warped by it."""
+"""Optical flow from the previous frame, maps warped by it, and cuts to another scene."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.frame import Image
-from persam_video.methods.appearance.cuts import Grey, is_cut
+from persam_video.methods.cuts import Grey, is_cut
 from persam_video.runtime.constants import device_constant
 
 _LONGER_SIDE = 512

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Grey = npt.NDArray[np.uint8]
-"""Reduced grey image, uint8, h×w (`persam_video.methods.appearance.flow.reduced_grey`)."""
+"""Reduced grey image, uint8, h×w (`persam_video.methods.flow.reduced_grey`)."""
 _Map = npt.NDArray[np.float32]
 
 _REDUCTION = 2
@@ -21,14 +21,14 @@ _NOISE_VARIANCE = 10.0
 _QUANTILE = 0.7
 """Rest of the contrast that must be explained for two frames to be of one scene is 1 - this: what is occluded, blurred
 or leaves the frame does not count, as long as 30 % of the contrast stays."""
-_MIN_EXPLAINED = 0.5
+MIN_EXPLAINED = 0.5
 """Explained below this is a cut. `tools/scene_cuts.py pairs` shows the distributions on both sides of it."""
 
 
 def is_cut(previous: Grey | None, current: Grey, flow: npt.NDArray[np.float32]) -> bool:
     """Whether a frame is of another scene than the one before it. Arguments as for `explained_contrast`; without a
     previous frame there is no cut."""
-    return previous is not None and explained_contrast(previous, current, flow) < _MIN_EXPLAINED
+    return previous is not None and explained_contrast(previous, current, flow) < MIN_EXPLAINED
 
 
 def explained_contrast(previous: Grey, current: Grey, flow: npt.NDArray[np.float32]) -> float:
