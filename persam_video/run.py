@@ -37,7 +37,7 @@ P = ParamSpec("P")
 
 
 def open_run(
-    source: str | Path | VideoReader,
+    source: object,
     first_mask: FirstMask | None = None,
     *,
     first_prompts: Iterable[ObjectPrompt | str | Path] | str | Path = (),
@@ -64,7 +64,9 @@ def open_run(
     """Open a video with its annotations, a model and outputs: everything is checked, and the model loaded.
 
     Args:
-        source: a video file, a folder of image files, a glob pattern of them, or a `VideoReader`, which the run closes.
+        source: a video file, a folder of image files, a pattern or a list of them, frames in memory (an array, a torch
+            tensor, a list or an iterator), an open binary file (see `open_video`), or a `VideoReader`, which the run
+            closes.
         first_mask: file of a label map (palette or grey PNG); several files, or a folder of them, of one binary mask
             each; a folder with one file a frame; the label map itself, H×W, integer ids (or bool for one object); a
             list or stack of masks; or masks by object id. Arrays, torch tensors and Pillow images will do. It belongs
@@ -112,8 +114,10 @@ def open_run(
     opened: Sequence[Output] = ()
     reserved: list[OutputFile] = []
     try:
-        if isinstance(first_mask, Iterator):
+        if isinstance(first_mask, Iterator) and not isinstance(first_mask, io.IOBase):
             first_mask = list(first_mask)
+        if isinstance(first_prompts, Iterator):
+            first_prompts = list(first_prompts)
         later = frames_and_masks(later_masks)
         annotations = read_annotations(
             reader,
@@ -129,7 +133,13 @@ def open_run(
         files = [path for path in (first_mask_file, targets_file) if path is not None]
         refuse_overlaps(
             [
-                *_input_paths(reader.info.path, first_prompts, first_coco, targets, options.checkpoint),
+                *_input_paths(
+                    None if reader.info.in_memory else reader.info.path,
+                    first_prompts,
+                    first_coco,
+                    targets,
+                    options.checkpoint,
+                ),
                 *(replace(each, is_mask=True) for each in _input_paths(first_mask, [mask for _, mask in later])),
             ],
             [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],

@@ -186,7 +186,7 @@ IN_MEMORY: dict[str, Callable[[], object]] = {
 def test_frames_in_memory(kind: str) -> None:
     with open_video(IN_MEMORY[kind](), start=1, end=5, stride=2, image_frame_rate=10) as reader:
         info = reader.info
-        assert (info.path, info.is_images, info.media, info.stream) == (Path("frames"), True, None, None)
+        assert (info.path, info.is_images, info.media, info.in_memory) == (Path("frames"), True, None, True)
         assert (info.width, info.height, info.frame_rate) == (WIDTH, HEIGHT, 5)
         assert info.frame_count == 2
         frames = list(reader)

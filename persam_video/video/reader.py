@@ -12,6 +12,7 @@ from typing import Self
 from persam_video.errors import DamagedVideoError, VideoError
 from persam_video.frame import Frame
 from persam_video.messages import parameter
+from persam_video.video.frames_in_memory import FramesInMemory
 from persam_video.video.media_file import MediaFile
 from persam_video.video.sources import Source, open_source
 from persam_video.video.span import Span
@@ -37,6 +38,7 @@ class VideoInfo:
         ends_early: the same of the end (``end``).
         stream: index of the video stream among all streams of the file; None for images.
         media: bytes of the file, as its audio is read from it; None for images.
+        in_memory: whether the frames are in memory: then ``path`` is no file.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class VideoInfo:
     ends_early: bool = False
     stream: int | None = None
     media: MediaFile | None = field(default=None, repr=False, compare=False)
+    in_memory: bool = False
 
 
 class VideoReader:
@@ -88,6 +91,7 @@ class VideoReader:
             pixel_aspect=source.pixel_aspect,
             stream=source.stream_index,
             media=source.media,
+            in_memory=isinstance(source, FramesInMemory),
         )
 
     @property

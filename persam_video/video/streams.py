@@ -26,8 +26,8 @@ _PACKETS_LOOKED_AT = 2000  # two of each stream come much earlier where both are
 def video_stream(container: InputContainer, media: MediaFile, wanted: int | None, max_pixels: int) -> VideoStream:
     """Video stream to read; where the choice is not given, and there are several, it is told in a warning.
 
-    Without ``wanted`` it is the one that players show: no cover art, more than a single image, preferably flagged as
-    default, then of the largest frames, then the first.
+    Without ``wanted`` it is the one that players show: no cover art, more than a single image, the largest frames; of
+    several such the one flagged as default, or the first.
 
     Args:
         wanted: index among all streams of the container, as ``ffprobe`` counts them.
@@ -88,10 +88,11 @@ def _wanted_stream(container: InputContainer, media: MediaFile, wanted: int) -> 
     raise VideoError(f"{media.path}: {parameter('stream', wanted)} {fault}; {there}")
 
 
-def _preference(stream: VideoStream) -> tuple[bool, int, int]:
+def _preference(stream: VideoStream) -> tuple[int, bool, int]:
     context = stream.codec_context
     area = context.width * context.height if context is not None else 0
-    return bool(stream.disposition & Disposition.default), area, -stream.index
+    # The flag comes second: many programs set it for the first stream, whatever that is.
+    return area, bool(stream.disposition & Disposition.default), -stream.index
 
 
 def _moving(candidates: list[VideoStream], media: MediaFile, max_pixels: int) -> set[int]:
