@@ -304,6 +304,12 @@ class TestImageOfAFrame:
             tmp_path, video("a/0.jpg", "b/0.jpg"), image="0.jpg"
         )
 
+    def test_several_of_one_id(self, tmp_path: Path) -> None:
+        content = video(*CVAT)
+        content["images"][3]["id"] = 50
+        assert "several of its images have the id of frame_000000.PNG; give each its own" in refused(tmp_path, content)
+        assert image_of(read(tmp_path, content, "00005")) == 5
+
     def test_tracks_that_appear_later(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         content = video(*CVAT)
         for track, each in enumerate(content["annotations"]):
@@ -460,6 +466,11 @@ class TestJsonFiles:
         ):
             with pytest.raises(AnnotationError, match=text):
                 read_json(path, AnnotationError)
+
+    @pytest.mark.parametrize("path", [None, 5, b"c.json", ["c.json"]])
+    def test_no_name(self, path: Any) -> None:
+        with pytest.raises(AnnotationError, match=f"a value of the type {type(path).__name__} is given as a JSON file"):
+            read_json(path, AnnotationError)
 
     def test_numbers_of_python(self, tmp_path: Path) -> None:
         (tmp_path / "c.json").write_text('{"a": NaN, "b": [1.5, -Infinity]}')

@@ -343,6 +343,30 @@ class TestFolderOfMasks:
             load_first_masks("", width=WIDTH, height=HEIGHT)
 
 
+@pytest.mark.parametrize(("sources", "kind"), [(None, "NoneType"), (5, "int"), (b"a.png", "bytes"), ([5], "int")])
+def test_what_is_no_name(sources: Any, kind: str) -> None:
+    with pytest.raises(AnnotationError, match=f"a first mask is of the type {kind}; give names of image files"):
+        load_first_masks(sources, width=WIDTH, height=HEIGHT)
+
+
+def test_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_warning: ExpectWarning) -> None:
+    """A mask may have the limit's pixels, or as many as the video, as it is stored or shown."""
+    monkeypatch.setattr("persam_video.inputs.mask_size.MAX_PIXELS", 100)
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    first = save(folder / "a.png", blocks([1]))
+    assert load(first).max() == 1
+    save(folder / "b.png", blocks([0, 1]))
+    assert load(folder).max() == 2
+    expect_warning("its files were taken for masks of one object each: 1 = a.png, 2 = b.png")
+    larger = save(tmp_path / "larger.png", blocks([1]).repeat(2, axis=1))
+    assert load_first_masks(larger, width=WIDTH, height=HEIGHT, pixel_aspect=2).max() == 1
+    expect_warning("it was resized to 64×48")
+    assert "is 128×48 pixels, more than the limit of 3,072" in refused(larger)
+    save(folder / "a.png", blocks([1]).repeat(2, axis=1))
+    assert "a.png: is 128×48 pixels, more than the limit of 3,072" in refused(folder)
+
+
 @needs_davis
 def test_davis_folders() -> None:
     for folder in [folder for root in DAVIS_SETS for folder in root.iterdir()]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def read_json(path: str | Path, error_type: type[PersamError]) -> Any:
         error_type: raised, with a message of one line, for a path that is no regular file, and for a file that cannot
             be read, is not JSON, is nested too deep, or has an object with the same key twice.
     """
+    if not isinstance(path, (str, PathLike)):
+        raise error_type(f"a value of the type {type(path).__name__} is given as a JSON file; give the file's name")
     check_regular_file(path, error_type, wanted="a JSON file")
     try:
         return json.loads(Path(path).read_bytes(), object_pairs_hook=_object)

@@ -78,7 +78,8 @@ def read_coco(
 
     Raises:
         AnnotationError: the file cannot be read, is not in the format, holds no annotation of the image, or its image
-            has another size; it is not clear which image it is; or an object lies outside the image.
+            has another size; it is not clear which image it is, or which annotations are of it; or an object lies
+            outside the image.
     """
     content = read_json(path, AnnotationError)
     try:
@@ -92,6 +93,10 @@ def read_coco(
             video_name=video_name,
             frame_count=frame_count,
         )
+        if sum(each.key == found.key for each in images) > 1:
+            raise AnnotationError(
+                f"{path}: several of its images have the id of {shortened(found.name)}; give each its own"
+            )
         if found.size is not None and found.size != (width, height):
             raise AnnotationError(
                 f"{path}: its image is {found.size[0]}×{found.size[1]}, the video's first frame {width}×{height}"

@@ -72,12 +72,14 @@ def load_first_masks(
         AnnotationError: a file cannot be read, has other pixel values than these, has soft (anti-aliased) edges,
             holds no object, or has not the aspect ratio of the video.
     """
-    paths = [_path_of(source) for source in ([sources] if isinstance(sources, (str, PathLike)) else sources)]
+    if isinstance(sources, (str, bytes, PathLike)) or not isinstance(sources, Iterable):
+        sources = [sources]
+    paths = [_path_of(source) for source in sources]
     if not paths:
         raise AnnotationError("no first mask was given: it must be one or several image files, or a folder of masks")
-    if len(paths) == 1 and paths[0].is_dir():
-        paths = masks_of_first_frame(paths[0], frame_count=frame_count)
     video = VideoSize(width, height, pixel_aspect)
+    if len(paths) == 1 and paths[0].is_dir():
+        paths = masks_of_first_frame(paths[0], frame_count=frame_count, max_pixels=video.max_mask_pixels)
     if len(paths) == 1:
         return _checked(read_values(paths[0], video), str(paths[0]), video)
     return _merged({i: (path, str(path)) for i, path in enumerate(paths, start=1)}, video)
@@ -157,7 +159,7 @@ def _is_path(value: object) -> TypeGuard[str | PathLike[str]]:
 
 def _is_whole(value: object) -> bool:
     """Whether a value is used as it is, not as an iterable of masks that may be consumed."""
-    kinds = (str, bytes, PathLike, Mapping, list, tuple, IOBase, PilImage.Image)
+    kinds = (str, bytes, bytearray, memoryview, PathLike, Mapping, list, tuple, IOBase, PilImage.Image)
     return isinstance(value, kinds) or hasattr(value, "__array__")
 
 

@@ -30,7 +30,7 @@ def read_values(path: Path, video: VideoSize) -> PixelValues:
     Raises:
         AnnotationError: the file cannot be read, or has no values that can be object ids.
     """
-    with open_image(path, AnnotationError) as image:
+    with open_image(path, AnnotationError, max_pixels=video.max_mask_pixels) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             logger.warning(f"{path}: only the first of its {getattr(image, 'n_frames', 1)} images is read")
         return values_of_image(image, str(path), video)

@@ -22,7 +22,7 @@ _NOTE_SUFFIXES = frozenset({".txt", ".csv", ".json", ".xml", ".md"})
 _SAMPLE = 10  # files of a folder that are compared
 
 
-def masks_of_first_frame(folder: Path, *, frame_count: int | None = None) -> list[Path]:
+def masks_of_first_frame(folder: Path, *, frame_count: int | None = None, max_pixels: int | None = None) -> list[Path]:
     """Mask files of a folder that belong to the first frame: the first one, or all of them, of one object each.
 
     The files are of one object each if each holds one, they hardly overlap, as masks of following frames do, and they
@@ -32,6 +32,7 @@ def masks_of_first_frame(folder: Path, *, frame_count: int | None = None) -> lis
         folder: with files such as 00000.png, of which the first in natural order is of the first frame; or bike.png and
             rider.png.
         frame_count: of the video; None: unknown.
+        max_pixels: limit of a mask's pixels; None: that of images.
 
     Raises:
         AnnotationError: the folder cannot be read or holds no mask, or it is not clear of which kind it is.
@@ -42,7 +43,7 @@ def masks_of_first_frame(folder: Path, *, frame_count: int | None = None) -> lis
             f"{folder} holds no mask; it must hold image files such as 00000.png, of which the first one is read"
         )
     warn_of_unread(folder, [path for path in others if path.suffix.lower() not in _NOTE_SUFFIXES])
-    if len(files) == 1 or _are_frames(folder, files, frame_count):
+    if len(files) == 1 or _are_frames(folder, files, frame_count, max_pixels):
         return files[:1]
     named = ", ".join(f"{i} = {path.name}" for i, path in enumerate(files, start=1))
     logger.warning(f"{folder}: its files were taken for masks of one object each: {named}")
@@ -72,7 +73,7 @@ def warn_of_unread(folder: Path, paths: Sequence[Path]) -> None:
         logger.warning(f"{folder}: not read, as they are no mask files: {some}")
 
 
-def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None) -> bool:
+def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, max_pixels: int | None) -> bool:
     """Whether files are masks of one frame after another, rather than of several objects in one frame.
 
     Raises:
@@ -82,7 +83,7 @@ def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None) ->
     digits = _numbers([path.stem for path in files])
     is_padded = digits is not None and min(map(len, digits)) >= 4  # as 00012
     try:
-        masks = [_object_in(path) for path in files[: 2 if is_padded else _SAMPLE]]
+        masks = [_object_in(path, max_pixels) for path in files[: 2 if is_padded else _SAMPLE]]
     except AnnotationError:
         if is_padded:  # only the first file is needed, and is read later
             return True
@@ -120,9 +121,9 @@ def _numbers(stems: Sequence[str]) -> list[str] | None:
     return [each[2] for each in matches]
 
 
-def _object_in(path: Path) -> npt.NDArray[np.bool_] | None:
+def _object_in(path: Path, max_pixels: int | None) -> npt.NDArray[np.bool_] | None:
     """Pixels of the only object in a mask's file, bool, H×W; None if it has several values beside the background."""
-    with open_image(path, AnnotationError) as image:
+    with open_image(path, AnnotationError, max_pixels=max_pixels) as image:
         if image.mode in ("LA", "PA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
             image = image.getchannel("A")
         if image.mode in ("1", "L", "P") or image.mode.startswith("I"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from persam_video.errors import AnnotationError
+from persam_video.files.images import MAX_PIXELS
 from persam_video.frame import IGNORE_ID, LabelMap
 from persam_video.inputs.pixel_values import distinct
 
@@ -28,6 +30,11 @@ class VideoSize:
     width: int
     height: int
     pixel_aspect: Fraction | float | None = None
+
+    @property
+    def max_mask_pixels(self) -> int:
+        """Limit of a mask's pixels, which lets masks of the video's size through, stored or as it is shown."""
+        return max(MAX_PIXELS, math.ceil(max(self.width, self.shown_width)) * self.height)
 
     @property
     def shown_width(self) -> float:
