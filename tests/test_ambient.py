@@ -125,7 +125,9 @@ def test_all_settings_at_once() -> None:
             tensor = torch.ones(1)
             assert not tensor.is_inference()
             assert not tensor.requires_grad
-            assert (tensor.device.type, (tensor[None] @ tensor[:, None]).dtype) == ("cpu", torch.float64)
+            assert (tensor.device.type, tensor.dtype) == ("cpu", torch.float64)
+            single = torch.ones(1, 1, dtype=torch.float32)
+            assert (single @ single).dtype == torch.float32
         assert state() == before
 
 
