@@ -76,7 +76,8 @@ def test_help_on_any_terminal(command: str, encoding: str) -> None:
 )
 def test_a_signal_ends_the_command_like_ctrl_c(name: str, code: int) -> None:
     program = (
-        "import sys, time; from persam_video.cli.common import run\n"
+        "import signal, sys, time; from persam_video.cli.common import run\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # programs in the background begin with SIGINT ignored
         "def work():\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "sys.exit(run('persam-test', work))"
     )
@@ -92,7 +93,10 @@ def test_a_signal_ends_the_command_like_ctrl_c(name: str, code: int) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_during_the_imports() -> None:
-    code = "import sys; from persam_video.cli import entry; print('ready', flush=True); sys.exit(entry.davis())"
+    code = (
+        "import signal, sys; from persam_video.cli import entry; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "print('ready', flush=True); sys.exit(entry.davis())"
+    )
     pipe = subprocess.PIPE
     for delay in (0.05, 0.15, 0.4):
         with subprocess.Popen([sys.executable, "-c", code, "run"], stdout=pipe, stderr=pipe) as child:

@@ -229,11 +229,11 @@ class TestBadInput:
         shutil.copy(FIRST_MASK, here / "annotations" / "00000.png")
         first = "ann.png" if masks == "." else "annotations"
         arguments = ["clip.mp4", "--first-mask", first, "--masks", masks, "--overwrite"]
-        self.refused(here, capsys, arguments, "holds an input")
+        self.refused(here, capsys, arguments, "input", "name another place for the output")
 
     def test_an_overlay_over_the_video(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["clip.mp4", "--first-mask", "ann.png", "--overlay", "clip.mp4", "--overwrite"]
-        self.refused(here, capsys, arguments, "clip.mp4", "is or holds an input")
+        self.refused(here, capsys, arguments, "clip.mp4", "is an input")
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -344,7 +344,7 @@ class TestModelOptions:
         assert main(arguments.split()) == 2
         expected = ModelOptions(
             model="vit_b",
-            checkpoint="weights.pt",
+            checkpoint=Path("weights.pt"),
             device="cuda:1",
             precision="fp16",
             size=512,

@@ -131,7 +131,7 @@ class TestCommand:
         self.assert_refused(capsys, ["a.png", *options], "out/masks: holds the input out/masks/ref.png")
         assert [path.name for path in (here / "out" / "masks").iterdir()] == ["ref.png"]
         options = ["--dreambooth", ".", "--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "."]
-        self.assert_refused(capsys, [*options, "--overwrite"], "holds the input", "give another folder")
+        self.assert_refused(capsys, [*options, "--overwrite"], "holds the input", "name another place")
 
     def test_invalid_input_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         reference = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]

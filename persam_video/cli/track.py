@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persam_video import __version__
@@ -127,7 +128,7 @@ def _track(options: argparse.Namespace) -> int:
             **annotations_of(options),
             method=options.method,
             outputs=outputs,
-            save_first_mask=outputs[0].path.with_name("first_mask.png"),
+            save_first_mask=_beside(outputs[0].path) / "first_mask.png",
             save_targets=options.save_targets,
             overwrite=options.overwrite,
             model=model_options(options),
@@ -139,6 +140,11 @@ def _track(options: argparse.Namespace) -> int:
                 "if need be"
             )
         return _write(job, outputs, quiet=options.quiet, strict=options.strict)
+
+
+def _beside(path: Path) -> Path:
+    """Folder that holds a file or folder; that of ``.`` is named in full."""
+    return path.parent if path.name not in ("", "..") else path.resolve().parent
 
 
 def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
