@@ -21,7 +21,8 @@ from persam_video.files.output_file import OutputFile
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import FrameResult, Image, LabelMap
-from persam_video.inputs.annotations import Annotations, FirstMask, read_annotations
+from persam_video.inputs.annotations import Annotations, read_annotations
+from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method
@@ -38,7 +39,7 @@ P = ParamSpec("P")
 
 def open_run(
     source: object,
-    first_mask: FirstMask | None = None,
+    first_mask: MaskSource | None = None,
     *,
     first_prompts: Iterable[ObjectPrompt | str | Path] | str | Path = (),
     first_coco: str | Path | None = None,

@@ -11,14 +11,11 @@ from pathlib import Path
 from persam_video.errors import AnnotationError
 from persam_video.frame import LabelMap, ids_in
 from persam_video.inputs.coco import CocoAnnotations, read_coco
-from persam_video.inputs.first_mask import MaskSource as FirstMask
-from persam_video.inputs.first_mask import load_masks
+from persam_video.inputs.first_mask import MaskSource, load_masks
 from persam_video.inputs.later_masks import LaterMasks, MasksByFrame
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts, read_prompts
 from persam_video.messages import parameter
 from persam_video.video.reader import VideoReader
-
-__all__ = ["Annotations", "FirstMask", "read_annotations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Annotations:
 def read_annotations(
     reader: VideoReader,
     *,
-    first_mask: FirstMask | None = None,
+    first_mask: MaskSource | None = None,
     first_prompts: Iterable[ObjectPrompt | str | Path] | str | Path = (),
     first_coco: str | Path | None = None,
     coco_image: str | int | None = None,

@@ -13,8 +13,7 @@ import numpy as np
 from persam_video.errors import AnnotationError
 from persam_video.files.json_file import shortened
 from persam_video.frame import Frame, LabelMap
-from persam_video.inputs.first_mask import MaskSource as MaskSource
-from persam_video.inputs.first_mask import load_masks
+from persam_video.inputs.first_mask import MaskSource, load_masks
 from persam_video.inputs.mask_folder import mask_files, warn_of_unread
 from persam_video.messages import parameter
 
@@ -73,7 +72,7 @@ def frames_and_masks(masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
         AnnotationError: they are no mapping or pairs, or a frame number is none.
     """
     name = parameter("later_masks")
-    if isinstance(masks, (str, PathLike)) or hasattr(masks, "__array__") or not isinstance(masks, Iterable):
+    if isinstance(masks, (str, PathLike, memoryview)) or hasattr(masks, "__array__") or not isinstance(masks, Iterable):
         raise AnnotationError(
             f"{name} is of the type {type(masks).__name__}; give masks by frame number, as {{50: mask}}"
         )
