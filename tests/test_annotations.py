@@ -18,7 +18,7 @@ from PIL import Image
 
 from persam_video import InputError, Sam, Segmenter, Tracker, open_video, track
 from persam_video.cli import track as cli
-from persam_video.errors import AnnotationError
+from persam_video.errors import AnnotationError, OutputError
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.palette_png import read_palette_png, write_palette_png
 from persam_video.frame import FrameResult, LabelMap
@@ -151,6 +151,21 @@ class TestFromPython:
     def test_first_masks_that_cannot_be_used(self, here: Path, colours: Sam, first: Any) -> None:
         with pytest.raises(AnnotationError):
             track("clip.mp4", first, sam=colours)
+
+    def test_an_open_file_is_no_mask(self, here: Path, colours: Sam) -> None:
+        with (
+            (here / "ann.png").open("rb") as file,
+            pytest.raises(AnnotationError, match="the first mask is of the type BufferedReader"),
+        ):
+            track("clip.mp4", file, sam=colours)
+
+    def test_files_of_an_iterator_are_inputs(self, here: Path, colours: Sam) -> None:
+        prompts = here / "p.json"
+        prompts.write_text(json.dumps({"7": {"points": [[24, 32]]}}))
+        with pytest.raises(OutputError, match=r"p\.json: is an input"):
+            track("clip.mp4", first_prompts=iter([prompts]), save_targets=prompts, overwrite=True, sam=colours)
+        with pytest.raises(OutputError, match=r"ann\.png: is an input"):
+            track("clip.mp4", iter(["ann.png"]), save_targets="ann.png", overwrite=True, sam=colours)
 
     @pytest.mark.parametrize("prompts", [5, ObjectPrompt(1), [5], ["none.json"], [None]])
     def test_prompts_that_cannot_be_used(self, here: Path, colours: Sam, prompts: Any) -> None:
