@@ -45,13 +45,15 @@ class Tracker:
         object_ids: ids of all objects, in the order in which they were added.
         method: the `Method`.
     Raises:
-        InputError: there is no such method, or the targets are of another one.
+        InputError: there is no such method, or the targets are of another one or damaged.
     """
 
     @isolated()
     def __init__(
         self, sam: Sam, *, method: str | MethodFactory | None = None, targets: SavedTargets | None = None
     ) -> None:
+        if targets is not None:
+            _check_targets(targets)
         if targets is not None and method not in (None, targets.method):
             raise InputError(f"the targets are of the method {targets.method}; leave the other method out")
         chosen = targets.method if targets is not None else method or DEFAULT_METHOD
@@ -62,7 +64,7 @@ class Tracker:
         self.object_ids: tuple[int, ...] = ()
         self._row_ids: tuple[int, ...] = ()  # object id of each row of the method's tensors
         if targets is not None:
-            self.method.restore(targets.state)
+            self.method.restore({name: tensor.to(sam.device) for name, tensor in targets.state.items()})
             self.object_ids = self._row_ids = targets.object_ids
 
     @property
@@ -71,8 +73,10 @@ class Tracker:
         """Personalised state of all objects, to be saved (`persam_video.save_targets`).
 
         Raises:
-            InputError: the method is not one of this package.
+            InputError: there is no object, or the method is not one of this package.
         """
+        if not self._row_ids:
+            raise InputError("there is no object yet whose targets could be saved")
         if self._method_name is None:
             raise InputError(f"targets can be saved of the methods {', '.join(METHODS)} only")
         return SavedTargets(self._method_name, self._row_ids, self.method.state())
@@ -181,3 +185,9 @@ class Tracker:
         stacked = torch.stack([torch.from_numpy(masks == i) for i in object_ids])
         self.method.add(frame, features, stacked, torch.from_numpy(masks == IGNORE_ID))
         self._row_ids += tuple(object_ids)
+
+
+def _check_targets(targets: object) -> None:
+    if not isinstance(targets, SavedTargets):
+        raise InputError(f"targets are of the type {type(targets).__name__}; give what load_targets returns")
+    targets.check()

@@ -349,7 +349,7 @@ class TestCommand:
             (["--first-mask", "ann.png", "--coco-image", "a"], "--coco-image: give --first-coco as well"),
             (
                 ["--targets", "none.safetensors"],
-                "no such file; give a file written by --save-targets",
+                "no such file; it should be a file written by --save-targets",
             ),
             (["--targets", "ann.png"], "ann.png: cannot be read"),
         ],

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from persam_video.errors import InputError
 from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.files.json_file import shortened
+from persam_video.files.regular_file import check_regular_file
+from persam_video.frame import MAX_OBJECT_ID
 from persam_video.messages import one_line, parameter
+from persam_video.methods.registry import check_state
 from persam_video.options import METHODS
-from persam_video.sam.checkpoints import file_sha256
-from persam_video.sam.models import Sam
+from persam_video.runtime.ambient import isolated
+from persam_video.sam.models import Sam, has_weights
+from persam_video.sam.state_dicts import tensors_sha256
 
 _FORMAT_NAME = "persam-video targets"
-_FORMAT = f"{_FORMAT_NAME} 6"
+_FORMAT = f"{_FORMAT_NAME} 7"
+_FORMAT_OF_FILE_HASHES = f"{_FORMAT_NAME} 6"
+"""The same, but for ``weights``, which is the SHA-256 of a file, and without ``tensors_sha256``."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,9 +43,25 @@ class SavedTargets:
     object_ids: tuple[int, ...]
     state: Mapping[str, Tensor]
 
+    def check(self, name: str = "the targets") -> None:
+        """Raise InputError unless a `Tracker` can start with them.
 
+        Args:
+            name: of the targets in the error.
+        """
+        ids = self.object_ids
+        is_valid = all(isinstance(i, int) and not isinstance(i, bool) and 1 <= i <= MAX_OBJECT_ID for i in ids)
+        if not ids or not is_valid or len(set(ids)) < len(ids):
+            given = shortened(" ".join(map(str, ids))) or "none"
+            raise InputError(
+                f"{name}: the object ids should be different numbers from 1 to {MAX_OBJECT_ID}, not {given}"
+            )
+        check_state(self.method, self.state, objects=len(ids), name=name)
+
+
+@isolated()
 def save_targets(path: str | Path, targets: SavedTargets, sam: Sam, *, overwrite: bool = False) -> None:
-    """Write targets as safetensors, with the model that their features are of and the SHA-256 of its weights.
+    """Write targets as safetensors, with the model that their features are of and the hash of its weights.
 
     Args:
         path: of the file.
@@ -51,57 +73,87 @@ def save_targets(path: str | Path, targets: SavedTargets, sam: Sam, *, overwrite
     """
     path = Path(path)
     check_writable(path, overwrite=overwrite)
-    object_ids = " ".join(map(str, targets.object_ids))
-    metadata = {"format": _FORMAT, "method": targets.method, "object_ids": object_ids, **_model_of(sam)}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in targets.state.items()}
+    metadata = {
+        "format": _FORMAT,
+        "method": targets.method,
+        "object_ids": " ".join(map(str, targets.object_ids)),
+        "tensors_sha256": tensors_sha256(state),
+        "model": sam.options.model,
+        "size": str(sam.options.size),
+        "weights": _weights_of(sam),
+    }
     write_atomic(path, safetensors.torch.save(state, metadata))
 
 
+@isolated()
 def load_targets(path: str | Path, sam: Sam) -> SavedTargets:
     """Read targets onto the model's device.
 
     Raises:
-        InputError: the file does not hold targets, or they are of another model, other weights or another size.
+        InputError: the file does not hold targets, is damaged, or they are of another model, other weights or another
+            size.
     """
-    path = Path(path)
+    targets, metadata = _read(path)
+    # Everything that features depend on, but for rounding and padding.
+    wanted = {"model": sam.options.model, "size": str(sam.options.size), "weights": _weights_of(sam)}
+    for name, value in wanted.items():
+        found = metadata[name]
+        if found != value and not (name == "weights" and has_weights(sam, found)):
+            raise InputError(
+                f"{path}: its targets are of {name} {shortened(found)}, not {shortened(value)}; "
+                "track with that, or save them anew"
+            )
+    state = {name: tensor.to(sam.device) for name, tensor in targets.state.items()}
+    return SavedTargets(targets.method, targets.object_ids, state)
+
+
+def check_targets(path: str | Path) -> None:
+    """Check a file of targets as far as that needs no model.
+
+    Raises:
+        InputError: it does not hold targets, or is damaged.
+    """
+    _read(path)
+
+
+@isolated()
+def _read(path: str | Path) -> tuple[SavedTargets, dict[str, str]]:
+    """Targets of a file, on the CPU, and the file's metadata."""
     advice = f"give a file written by {parameter('save_targets')}"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; {advice}")
+    if not isinstance(path, (str, PathLike)):
+        raise InputError(f"{parameter('targets')} are of the type {type(path).__name__}; {advice}")
+    check_regular_file(path, InputError, wanted=f"a file written by {parameter('save_targets')}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).to(sam.device) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # of a damaged header safetensors raises anything
         raise InputError(f"{path}: cannot be read ({one_line(error)}); {advice}") from error
-    written_as = metadata.get("format", "")
-    if not written_as.startswith(_FORMAT_NAME) or metadata.get("method") not in METHODS:
+    written_as, method = metadata.get("format", ""), metadata.get("method", "")
+    if not written_as.startswith(_FORMAT_NAME) or method not in METHODS:
         raise InputError(f"{path}: holds no targets; {advice}")
-    if written_as != _FORMAT:
-        raise InputError(f"{path}: holds targets of another version of this program ({written_as}); save them anew")
-    for name, value in _model_of(sam).items():
-        if metadata.get(name) != value:
-            raise InputError(
-                f"{path}: its targets are of {name.replace('_', ' ')} {metadata.get(name)}, not {value}; "
-                "track with that, or save them anew"
-            )
-    return SavedTargets(metadata["method"], tuple(map(int, metadata["object_ids"].split())), state)
+    if written_as not in (_FORMAT, _FORMAT_OF_FILE_HASHES):
+        raise InputError(
+            f"{path}: holds targets of another version of this program ({shortened(written_as)}); save them anew"
+        )
+    expected = ["object_ids", "model", "size", "weights", *(["tensors_sha256"] if written_as == _FORMAT else [])]
+    missing = [name for name in expected if name not in metadata]
+    if missing:
+        raise InputError(f"{path}: its {missing[0].replace('_', ' ')} are missing; {advice}")
+    targets = SavedTargets(method, _parse_ids(metadata["object_ids"], path), state)
+    targets.check(str(path))
+    if written_as == _FORMAT and tensors_sha256(state) != metadata["tensors_sha256"]:
+        raise InputError(f"{path}: is damaged (its tensors are not those that were saved); save them anew")
+    return targets, metadata
 
 
-def _model_of(sam: Sam) -> dict[str, str]:
-    """Everything that features depend on, but for rounding and padding."""
-    return {
-        "model": sam.options.model,
-        "weights": "none" if sam.checkpoint is None else _weights_sha256(sam.checkpoint),
-        "size": str(sam.options.size),
-    }
+def _parse_ids(text: str, path: str | Path) -> tuple[int, ...]:
+    numbers = text.split()
+    if not all(each.isascii() and each.isdecimal() and len(each) <= 3 for each in numbers):
+        raise InputError(f"{path}: the object ids should be numbers, not {shortened(text)}; save the targets anew")
+    return tuple(map(int, numbers))
 
 
-def _weights_sha256(path: Path) -> str:
-    status = path.stat()
-    return _cached_sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _cached_sha256(path: Path, size: int, modified_ns: int) -> str:
-    """SHA-256 of weights, which can be gigabytes: computed once, while targets are saved after every annotation."""
-    return file_sha256(path)
+def _weights_of(sam: Sam) -> str:
+    return sam.weights_sha256 or "none"

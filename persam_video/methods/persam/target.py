@@ -9,8 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from persam_video.methods.state_check import Shape
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, most_covered, to_grid
 from persam_video.sam.image_encoder import Features
+
+STATE_SHAPES: dict[str, Shape] = {
+    "embeddings": ("objects", 256),
+    "semantics": ("objects", 256),
+    "scale_weights": ("objects", 3),
+}
+"""Shapes of `Targets`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
