@@ -149,10 +149,12 @@ def open_run(
         open_outputs(outputs, reader.info, overwrite=overwrite)
         opened = outputs
 
-        from persam_video.methods.saved_targets import load_targets
+        from persam_video.methods.saved_targets import check_targets, load_targets
         from persam_video.sam.models import load_sam
         from persam_video.tracker import Tracker
 
+        if isinstance(targets, (str, Path)):
+            check_targets(targets)  # before the model is loaded
         sam = sam or load_sam(options, progress=progress is not False)
         known = load_targets(targets, sam) if isinstance(targets, (str, Path)) else targets
         tracker = Tracker(sam, method=method, targets=known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from persam_video.errors import InputError
 from persam_video.files.output_file import OutputFile
 from persam_video.frame import LARGE_FRAME_PIXELS, Frame, FrameResult, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations
@@ -79,6 +81,7 @@ class VideoRun(Iterator[FrameResult]):
         self._seconds = StageSeconds()
         self._results: Generator[FrameResult, None, None] | None = None
         self._has_raised = False
+        self._process = os.getpid()
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -119,7 +122,10 @@ class VideoRun(Iterator[FrameResult]):
         Raises:
             DamagedVideoError: the video is damaged here; the results of all frames before were returned.
             OutputError: an output cannot be written.
+            InputError: this process was forked from the one that opened the run.
         """
+        if os.getpid() != self._process:  # the run's threads are not in this one
+            raise InputError("a run goes on only in the process that opened it; open one in each process")
         if self._results is None:
             self._results = self._begin()
         try:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from colour_sam import GREEN, RED, ColourSam, Square, draw
 
-from persam_video import ObjectPrompt, Sam, Segmenter, Tracker, load_sam
+from persam_video import InputError, ObjectPrompt, Sam, Segmenter, Tracker, load_sam, open_run
 from persam_video.frame import Frame
 from persam_video.options import METHODS
 from persam_video.pipeline import Pipeline, StageSeconds
@@ -183,3 +183,12 @@ def test_a_forked_process_is_refused_where_it_would_wait_for_ever() -> None:
     assert before == single_threaded == "visible {1: True}"
     assert "forked from one in which the model was used or loaded" in after
     assert "get_context('spawn')" in after
+
+
+def test_a_run_goes_on_in_its_own_process_only(colours: Sam) -> None:
+    drawn = [draw(SQUARES, index) for index in range(3)]
+    with open_run([image for image, _ in drawn], drawn[0][1], sam=colours) as run:
+        next(run)
+        run._process += 1  # as after a fork
+        with pytest.raises(InputError, match="open one in each process"):
+            next(run)

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from persam_video import Sam, Tracker, load_targets, save_targets
+from persam_video import Sam, Tracker, load_targets, open_run, save_targets
 from persam_video.errors import InputError
 from persam_video.methods.saved_targets import SavedTargets, check_targets
 from persam_video.options import METHODS
@@ -243,6 +243,16 @@ class TestFile:
         path = tmp_path / "t.safetensors"
         path.write_bytes(struct.pack("<Q", len(header)) + header)
         refused(path, colours, "cannot be read")
+
+    def test_it_is_checked_before_the_model_is_loaded(
+        self, tmp_path: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = File(tmp_path / "t.safetensors", colours)
+        file.metadata["object_ids"] = "0 255"
+        monkeypatch.setattr("persam_video.sam.models.load_sam", lambda *_, **__: pytest.fail("the model was loaded"))
+        frames = [draw(SQUARES, index)[0] for index in range(2)]
+        with pytest.raises(InputError, match="the object ids should be different numbers from 1 to 254, not 0 255"):
+            open_run(frames, targets=file.write())
 
     def test_nothing_to_save(self, colours: Sam) -> None:
         for method in METHODS:
