@@ -76,7 +76,7 @@ def to_input(images: Tensor, side: int = INPUT_SIZE) -> Tensor:
     rows, columns = geometry.grid(INPUT_SIZE)
     pixels = images.permute(0, 3, 1, 2)
     # As floats, all channels of a large frame would fill memory.
-    parts = pixels.split(1, dim=1) if images.shape[1] * images.shape[2] > LARGE_FRAME_PIXELS else [pixels]
+    parts = torch.split(pixels, 1, dim=1) if images.shape[1] * images.shape[2] > LARGE_FRAME_PIXELS else [pixels]
     resized = [
         F.interpolate(part.float(), size=(height, width), mode="bilinear", antialias=True, align_corners=False)
         for part in parts
