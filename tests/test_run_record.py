@@ -69,6 +69,16 @@ def refusal(folder: Path) -> str:
     return message
 
 
+def test_a_report_without_a_record_warns_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert describe_record(tmp_path, ["dog"]) == {}
+    assert not caplog.records
+    assert describe_record(write(tmp_path, '{"lr": 0.1}'), ["dog"]) == {}
+    assert caplog.messages == [
+        f"{tmp_path / 'run.json'}: is not the record of an earlier run (it has no sequences); "
+        "the report does not say how the masks were made"
+    ]
+
+
 def test_what_is_written_is_read_and_described(tmp_path: Path) -> None:
     content = {"sequences": {"dog": finished(), "cat": {**finished(), "finished": "2026-01-02T00:00:00+00:00"}}}
     assert read_run_record(tmp_path) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from persam_video.files.json_file import read_json, shortened
 from persam_video.messages import parameter, pluralize, printable
 
 RUN_FILE = "run.json"
+logger = logging.getLogger(__name__)
 
 _MAX_DEPTH = 20
 """Levels of a file; a record has five, and Python's own writer gives up at some hundred."""
@@ -31,19 +33,22 @@ def read_run_record(folder: Path) -> dict[str, Any]:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; results are written to a folder")
-    path = folder / RUN_FILE
+    try:
+        return _read(folder / RUN_FILE)
+    except InputError as error:
+        overwrite = parameter("overwrite", True)
+        raise InputError(
+            f"{error}; give another folder, or remove the file and give {overwrite} to track everything again"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    advice = (
-        f"give another folder, or remove the file and give {parameter('overwrite', True)} to track everything again"
-    )
-    try:
-        content = read_json(path, InputError)
-    except InputError as error:
-        raise InputError(f"{error}; {advice}") from error
+    content = read_json(path, InputError)
     fault = _fault(content)
     if fault is not None:
-        raise InputError(f"{path}: is not the record of an earlier run ({fault}); {advice}")
+        raise InputError(f"{path}: is not the record of an earlier run ({fault})")
     return dict(content)
 
 
@@ -133,10 +138,12 @@ def write_run_record(folder: Path, content: dict[str, Any]) -> None:
 
 
 def describe_record(folder: Path, sequences: Iterable[str]) -> dict[str, str]:
-    """Labels and values that describe how the masks of some sequences were made; empty where that is not recorded."""
+    """Labels and values that describe how the masks of some sequences were made; empty where that is not recorded. A
+    record that is damaged, or of another program, is named in a warning."""
     try:
-        content = read_run_record(folder)
-    except (InputError, OSError):  # written by another program
+        content = _read(folder / RUN_FILE)
+    except (InputError, OSError) as error:
+        logger.warning("%s; the report does not say how the masks were made", error)
         return {}
     records = [content["sequences"].get(name, {}) for name in sequences] if content else []
     if not records or not all(record.get("done") for record in records):
