@@ -38,7 +38,6 @@ from persam_video.files.images import read_image
 from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.methods.cuts import MIN_EXPLAINED, explained_contrast
 from persam_video.methods.flow import backward_flow, reduced_grey
-from persam_video.options import DEFAULT_METHOD, METHODS
 from persam_video.sam.models import Sam
 from persam_video.tracker import Tracker
 
@@ -65,7 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3], help="of demo scenes; default: 0 to 3")
         each.add_argument("--json", metavar="FILE", type=Path, help="write all results")
         if name == "clips":
-            each.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
             each.add_argument("--partners", type=int, default=3, help="foreign scenes per scene; default: 3")
             add_model_options(each)
             add_features_option(each)
