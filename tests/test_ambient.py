@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -183,6 +184,12 @@ def test_a_forked_process_is_refused_where_it_would_wait_for_ever() -> None:
     assert before == single_threaded == "visible {1: True}"
     assert "forked from one in which the model was used or loaded" in after
     assert "get_context('spawn')" in after
+
+
+def test_a_model_is_not_pickled() -> None:
+    options = cast(Any, None)
+    with pytest.raises(TypeError, match="load it with load_sam in each process"):
+        pickle.dumps(Sam(options, torch.device("cpu"), torch.float32, options, options))
 
 
 def test_a_run_goes_on_in_its_own_process_only(colours: Sam) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from segment_anything import sam_model_registry
@@ -63,6 +63,9 @@ class Sam:
     checkpoint: Path | None = None
     weights_sha256: str | None = None
     capture: Capture | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a model belongs to its process and cannot be pickled; load it with load_sam in each process")
 
 
 @isolated()
