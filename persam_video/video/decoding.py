@@ -11,11 +11,13 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from persam_video.frame import LARGE_FRAME_PIXELS
 from persam_video.messages import parameter, pluralize
 from persam_video.video.container import decoder_options, reason_of
 from persam_video.video.streams import image_size
 from persam_video.video.timeline import Timeline
 
+_THREADS_OF_LARGE_FRAMES = 4
 _MAX_FAILURES = 100  # to read a packet, one after another
 
 
@@ -106,6 +108,8 @@ class Decoding:
         """
         self._stream.thread_type = thread_type
         context = self._stream.codec_context
+        if context.width * context.height > LARGE_FRAME_PIXELS:  # each thread holds a frame
+            context.thread_count = _THREADS_OF_LARGE_FRAMES
         count, end = 0, None
         for packet in self._whole_packets():
             count += packet.dts is not None or packet.pts is not None
