@@ -195,7 +195,7 @@ def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool, strict: boo
         total = max(sum(stages.values()), 1e-9)  # stages overlap: more than has elapsed
         shares = ", ".join(f"{stage} {100 * spent / total:.0f} %" for stage, spent in stages.items())
         say(
-            f"{pluralize(count, 'frame')}, {pluralize(len(last.object_ids), 'object')} ({_visibility(job)}), "
+            f"{pluralize(count, 'frame')}, {pluralize(len(last.object_ids), 'object')}, {_visibility(job)}; "
             f"{elapsed:.1f} s, {count / elapsed:.2f} frames/s (of the work: {shares}) -> {where}"
         )
     return EXIT_DAMAGED if strict and (job.unseen_objects or job.unreached_masks) else 0
