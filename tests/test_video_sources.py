@@ -380,10 +380,11 @@ def test_images_above_the_limit(tmp_path: Path) -> None:
     assert "more than the limit of 100" in refused(tmp_path, max_pixels=100)
 
 
-def test_a_size_above_the_limit_that_comes_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("size", [(400, 304), (640, 480)])
+def test_a_size_above_the_limit_that_comes_later(size: tuple[int, int], tmp_path: Path) -> None:
     noise = {"options": {"bf": "0", "g": "1", "crf": "0"}}  # more bytes than FFmpeg looks at when it opens a file
     small = write_clip(tmp_path / "small.ts", [*range(6)] * 60, **noise).read_bytes()  # type: ignore[arg-type]
-    large = write_clip(tmp_path / "large.ts", range(6), options={"bf": "0"}, size=(640, 480)).read_bytes()
+    large = write_clip(tmp_path / "large.ts", range(6), options={"bf": "0"}, size=size).read_bytes()
     path = tmp_path / "both.ts"
     path.write_bytes(small + large)
     with open_video(path, max_pixels=100_000) as reader, pytest.raises(DamagedVideoError, match=r"limit of 100,000"):
