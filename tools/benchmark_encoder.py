@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of all variants of the encoder, each run once in every round, with random weights, which take as long.
 

@@ -94,7 +94,7 @@ def show(results: dict[str, Any]) -> None:
 
 
 def _plain_options(options: argparse.Namespace) -> list[str]:
-    checkpoint = ["--checkpoint", options.checkpoint] if options.checkpoint else []
+    checkpoint = ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
     return ["--model", options.model, "--fit-steps", str(options.fit_steps), *checkpoint]
 
 
