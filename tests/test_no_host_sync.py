@@ -21,10 +21,11 @@ from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRi
 from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.residuals import ResidualModel
+from persam_video.methods.appearance.scenes import PLACES, Scene
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step
-from persam_video.methods.flow import FlowInputs, reduced_grey
+from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.methods.persam.method import PersamMethod
 from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F
 from persam_video.methods.persam.target import Targets
@@ -96,10 +97,9 @@ def test_the_default_method(sam: Sam) -> None:
         Presence(*some(3, OBJECTS)),
         some(OBJECTS),
         ResidualModel(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
+        (Scene.of(some(PLACES, 262), OBJECTS),),
         some(OBJECTS),
         some(OBJECTS) > 0,
-        some(OBJECTS) > 0,
-        some(OBJECTS),
         some(OBJECTS, 144, 256),
     )
     features = sam.encode(IMAGE)
@@ -118,7 +118,7 @@ def test_the_published_methods(sam: Sam, config: Any) -> None:
     method._targets = Targets(*(torch.empty(OBJECTS, size, device=META) for size in (256, 256, 3)))
     method._boxes, method._has_box = torch.empty(OBJECTS, 4, device=META), torch.ones(OBJECTS, device=META) > 0
     features = sam.encode(IMAGE)
-    prepared = FlowInputs(torch.empty(2, 288, 512, device=META), torch.empty((), device=META) > 0, reduced_grey(IMAGE))
+    prepared = FlowInputs(torch.empty(2, 288, 512, device=META), torch.empty((), device=META) > 0, reduced_image(IMAGE))
     with nothing_from_the_cpu():
         logits, scores = method.find(Frame(index=1, image=IMAGE, name="1"), features, prepared)
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))

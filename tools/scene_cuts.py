@@ -3,8 +3,8 @@
     python tools/scene_cuts.py pairs --davis ROOT [--sequences NAME ...] [--seeds N ...] [--size 480p]
     python tools/scene_cuts.py clips --davis ROOT [--sequences NAME ...] [--seeds N ...] [--method NAME]
 
-``pairs``: the explained contrast of frames of one sequence, in a row or several frames apart, and of frames of two
-sequences; and the sequences in which a frame is wrongly told to be of another scene.
+``pairs``: the explained contrast and the common colours of frames of one sequence, in a row or several frames apart,
+and of frames of two sequences; and the sequences in which a frame is wrongly told to be of another scene.
 ``clips``: clips cut together from two sequences: the objects are given in the first, which is followed by frames of the
 second and then by the first again. How many of the foreign frames have no mask, and how many of the objects that return
 are found again (J above 0.5) within 5 frames: where the first scene goes on, 20 frames later, mirrored, and enlarged.
@@ -36,8 +36,8 @@ from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.atomic import write_atomic
 from persam_video.files.images import read_image
 from persam_video.frame import Image, LabelMap, ids_in
-from persam_video.methods.cuts import MIN_EXPLAINED, explained_contrast
-from persam_video.methods.flow import backward_flow, reduced_grey
+from persam_video.methods.cuts import Reduced, common_colours, explained_contrast
+from persam_video.methods.flow import FlowInputs, backward_flow, reduced_image
 from persam_video.sam.models import Sam
 from persam_video.tracker import Tracker
 
@@ -106,29 +106,40 @@ def _of_size(frames: Frames, size: tuple[int, int]) -> Frames:
 
 
 def _pairs(options: argparse.Namespace) -> dict[str, Any]:
-    greys = {name: [reduced_grey(image) for image, _ in frames] for name, frames in _scenes(options).items()}
+    reduced = {name: [reduced_image(image) for image, _ in frames] for name, frames in _scenes(options).items()}
     rng = random.Random(0)
-    explained: dict[str, list[float]] = {}
+    pairs: dict[str, list[tuple[Reduced, Reduced]]] = {}
     told: Counter[str] = Counter()
     for step in _STEPS:
-        for name, images in greys.items():
-            values = [_explained(*pair) for pair in zip(images, images[step:], strict=False)]
-            explained.setdefault(f"{step} frames apart", []).extend(values)
-            told[f"{name}, {step} frames apart"] += sum(value < MIN_EXPLAINED for value in values)
-    for one, other in itertools.permutations(greys, 2):
-        values = [_explained(rng.choice(greys[one]), rng.choice(greys[other])) for _ in range(4)]
+        for name, images in reduced.items():
+            following = list(zip(images, images[step:], strict=False))
+            pairs.setdefault(f"{step} frames apart", []).extend(following)
+            told[f"{name}, {step} frames apart"] += sum(_is_cut(*pair) for pair in following)
+    for one, other in itertools.permutations(reduced, 2):
+        unrelated = [(rng.choice(reduced[one]), rng.choice(reduced[other])) for _ in range(4)]
         demo = "two demo scenes" if "demo" in one and "demo" in other else "two scenes"
-        explained.setdefault(demo, []).extend(values)
-    print(f"| explained contrast; a cut below {MIN_EXPLAINED} | pairs | 0 % | 1 % | 50 % | 99 % | 100 % | cuts |")
-    for name, values in explained.items():
-        listed = " | ".join(f"{value:.2f}" for value in np.percentile(values, (0, 1, 50, 99, 100)))
-        print(f"| {name} | {len(values)} | {listed} | {sum(value < MIN_EXPLAINED for value in values)} |")
+        pairs.setdefault(demo, []).extend(unrelated)
+    results: dict[str, Any] = {}
+    print(
+        "| | pairs | explained contrast: 0 % | 1 % | 50 % | 99 % | 100 % | common colours: 1 % | 50 % | 99 % | cuts |"
+    )
+    for name, each in pairs.items():
+        explained, common = ([measure(*pair) for pair in each] for measure in (_explained, common_colours))
+        cuts = sum(_is_cut(*pair) for pair in each)
+        percentiles = (*np.percentile(explained, (0, 1, 50, 99, 100)), *np.percentile(common, (1, 50, 99)))
+        print(f"| {name} | {len(each)} | " + " | ".join(f"{value:.2f}" for value in percentiles) + f" | {cuts} |")
+        results[name] = {"explained": explained, "common": common, "cuts": cuts}
     print("told to be cuts: " + "; ".join(f"{count} of {name}" for name, count in told.items() if count))
-    return explained
+    return results
 
 
-def _explained(previous: npt.NDArray[np.uint8], current: npt.NDArray[np.uint8]) -> float:
-    return explained_contrast(previous, current, backward_flow(previous, current).permute(1, 2, 0).numpy())
+def _is_cut(previous: Reduced, current: Reduced) -> bool:
+    return bool(FlowInputs.of(previous, current, pinned=False).cut)
+
+
+def _explained(previous: Reduced, current: Reduced) -> float:
+    flow = backward_flow(previous.grey, current.grey)
+    return explained_contrast(previous.grey, current.grey, flow.permute(1, 2, 0).numpy())
 
 
 def _clips(options: argparse.Namespace) -> dict[str, int]:

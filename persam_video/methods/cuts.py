@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from persam_video.frame import Image
 
 Grey = npt.NDArray[np.uint8]
 """Reduced grey image, uint8, h×w (`persam_video.methods.flow.reduced_grey`)."""
@@ -22,13 +25,59 @@ _QUANTILE = 0.7
 """Rest of the contrast that must be explained for two frames to be of one scene is 1 - this: what is occluded, blurred
 or leaves the frame does not count, as long as 30 % of the contrast stays."""
 MIN_EXPLAINED = 0.5
-"""Explained below this is a cut. `tools/scene_cuts.py pairs` shows the distributions on both sides of it."""
+"""Explained below this is a cut where the colours have changed. `tools/scene_cuts.py pairs` shows the distributions on
+both sides of it."""
+_MAX_COMMON_COLOURS = 0.8
+"""Above this share of common colours, less must be explained for two frames to be of one scene: the flow cannot follow
+a fast pan, while the colours stay. Of two frames that follow one another in a scene it is mostly above .9."""
+_SLOPE = 2.0
+"""By how much less, per share: images of wholly the same colours are one scene from .1 on."""
+_COLOUR_BITS = 3
+"""Per channel: colours that differ by less than 1/8 count as the same."""
+_SAMPLES = 128
+"""Pixels along the longer side of an image from which its colours are taken, about."""
 
 
-def is_cut(previous: Grey | None, current: Grey, flow: npt.NDArray[np.float32]) -> bool:
-    """Whether a frame is of another scene than the one before it. Arguments as for `explained_contrast`; without a
-    previous frame there is no cut."""
-    return previous is not None and explained_contrast(previous, current, flow) < MIN_EXPLAINED
+@dataclass(frozen=True, eq=False, slots=True)
+class Reduced:
+    """What is kept of an image for the optical flow and for telling cuts.
+
+    Args:
+        grey: the image in grey.
+        colours: float64, 512: share of its pixels of each colour (`colour_histogram`).
+    """
+
+    grey: Grey
+    colours: npt.NDArray[np.float64]
+
+
+def colour_histogram(image: Image) -> npt.NDArray[np.float64]:
+    """Share of the pixels of each of 512 colours: float64, 512.
+
+    Args:
+        image: RGB, uint8, H×W×3.
+    """
+    step = max(1, max(image.shape[:2]) // _SAMPLES)
+    red, green, blue = np.moveaxis(image[::step, ::step] >> (8 - _COLOUR_BITS), 2, 0).astype(np.int64)
+    colours = (red << 2 * _COLOUR_BITS) | (green << _COLOUR_BITS) | blue
+    counts = np.bincount(colours.ravel(), minlength=1 << 3 * _COLOUR_BITS)
+    return np.asarray(counts / colours.size, np.float64)
+
+
+def is_cut(previous: Reduced | None, current: Reduced, flow: npt.NDArray[np.float32]) -> bool:
+    """Whether a frame is of another scene than the one before it; without a previous frame it is not.
+
+    Args: as for `explained_contrast`.
+    """
+    if previous is None:
+        return False
+    excess = max(0.0, common_colours(previous, current) - _MAX_COMMON_COLOURS)
+    return explained_contrast(previous.grey, current.grey, flow) < MIN_EXPLAINED - _SLOPE * excess
+
+
+def common_colours(one: Reduced, other: Reduced) -> float:
+    """Share of the pixels, 0 to 1, for which there is one of the same colour in the other image."""
+    return float(np.minimum(one.colours, other.colours).sum())
 
 
 def explained_contrast(previous: Grey, current: Grey, flow: npt.NDArray[np.float32]) -> float:

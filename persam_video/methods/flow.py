@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.frame import Image
-from persam_video.methods.cuts import Grey, is_cut
+from persam_video.methods.cuts import Grey, Reduced, colour_histogram, is_cut
 from persam_video.runtime.constants import device_constant
 
 _LONGER_SIDE = 512
@@ -21,31 +21,36 @@ _LONGER_SIDE = 512
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FlowInputs:
-    """Optical flow of a frame, and the image that the flow of the next frame needs. Tensors are on the CPU, in pinned
-    memory for a model on a GPU.
+    """Optical flow of a frame, and the part of its image that the flow of the next frame needs. Tensors are on the CPU,
+    in pinned memory for a model on a GPU.
 
     Args:
         flow: float32, 2×h×w: `backward_flow`.
         cut: bool, scalar: the frame is of another scene than the one before (`is_cut`).
-        grey: `reduced_grey` of the frame.
+        reduced: `reduced_image` of the frame.
     """
 
     flow: Tensor
     cut: Tensor
-    grey: Grey
+    reduced: Reduced
 
     @classmethod
-    def of(cls, previous: Grey | None, current: Grey, *, pinned: bool) -> FlowInputs:
+    def of(cls, previous: Reduced | None, current: Reduced, *, pinned: bool) -> FlowInputs:
         """Inputs of a frame.
 
         Args:
-            previous: `reduced_grey` of the previous frame; None where there is none.
+            previous: `reduced_image` of the previous frame; None where there is none.
             current: of the frame.
             pinned: whether in pinned memory, so that a copy to a GPU does not synchronise with it.
         """
-        flow = backward_flow(previous, current)
+        flow = backward_flow(None if previous is None else previous.grey, current.grey)
         cut = torch.tensor(is_cut(previous, current, flow.permute(1, 2, 0).numpy()), dtype=torch.bool, device="cpu")
         return cls(*((flow.pin_memory(), cut.pin_memory()) if pinned else (flow, cut)), current)
+
+
+def reduced_image(image: Image) -> Reduced:
+    """What `FlowInputs` need of an image, RGB, uint8, H×W×3."""
+    return Reduced(reduced_grey(image), colour_histogram(image))
 
 
 def reduced_grey(image: Image) -> Grey:

@@ -97,9 +97,15 @@ class KernelRidge:
 
         Args: as for `fit`.
         """
-        first = self.first
-        cells = _descriptors(unit - first.centre, colours, self.settings)
-        return lift(cells, first.landmarks, first.whitening, self.settings.bandwidth)
+        cells = self.descriptors(unit, colours)
+        return lift(cells, self.first.landmarks, self.first.whitening, self.settings.bandwidth)
+
+    def descriptors(self, unit: Tensor, colours: Tensor) -> Tensor:
+        """Cells of the kernel, like the landmarks: float, n×d.
+
+        Args: as for `fit`.
+        """
+        return _descriptors(unit - self.first.centre, colours, self.settings)
 
     def scores(self, lifted: Tensor) -> Tensor:
         """Estimated coverage of each cell by each object: float, n×N, about 0 to 1.
@@ -112,17 +118,6 @@ class KernelRidge:
     def first_frame_scores(self, lifted: Tensor) -> Tensor:
         """The same by the first frame alone."""
         return lifted @ self.first_weights + self.first.mean_coverage
-
-    def familiarity(self, lifted: Tensor) -> Tensor:
-        """How much of a frame looks like the first one: float, N, 0 to 1, the same for all objects.
-
-        The mean share of the cells' prior variance that the landmarks explain. The rest is the variance of a Gaussian
-        process at cells that are unlike all it was fitted to.
-
-        Args:
-            lifted: from `lift`.
-        """
-        return lifted.square().sum(dim=1).mean().expand_as(self.first.mean_coverage)
 
     def update(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> KernelRidge:
         """Classifier with a later frame in its moving average.

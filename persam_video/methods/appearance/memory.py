@@ -13,6 +13,7 @@ from torch import Tensor
 from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRidge
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.residuals import ResidualModel
+from persam_video.methods.appearance.scenes import Scene
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.sam.object_masks import PROB_EPS
@@ -29,11 +30,9 @@ class Memory:
         first_presence: in the first frames.
         first_areas: float, N, in low-res cells, in the first frames.
         residuals: fitted to the first frames.
+        scenes: one per classifier.
         areas: float, N, in low-res cells, when last visible.
         absent: bool, N: in the previous frame.
-        unseen_since_cut: bool, N: there was a cut to another scene, and the object has not been found since.
-        familiarity: float, N, 0 to 1: `KernelRidge.familiarity` of the scene that the object is known from: the
-            mirrored first frame, or for objects of a `state` that in which they are first found; until then 0.
         probabilities: float, N×h×w of the low-res grid: in the previous frame.
     """
 
@@ -43,10 +42,9 @@ class Memory:
     first_presence: Presence
     first_areas: Tensor
     residuals: ResidualModel
+    scenes: tuple[Scene, ...]
     areas: Tensor
     absent: Tensor
-    unseen_since_cut: Tensor
-    familiarity: Tensor
     probabilities: Tensor
 
     def groups(self) -> Iterator[tuple[KernelRidge, slice]]:
@@ -65,8 +63,8 @@ class Memory:
         """
         return replace(
             self,
+            scenes=tuple(each.at_cut(cut) for each in self.scenes),
             absent=self.absent | cut,
-            unseen_since_cut=self.unseen_since_cut | cut,
             probabilities=torch.where(cut, PROB_EPS, self.probabilities),
         )
 
@@ -81,27 +79,25 @@ class Memory:
             self.first_presence.concat(other.first_presence),
             torch.cat((self.first_areas, other.first_areas)),
             self.residuals.concat(other.residuals),
+            self.scenes + other.scenes,
             torch.cat((self.areas, other.areas)),
             torch.cat((self.absent, other.absent)),
-            torch.cat((self.unseen_since_cut, other.unseen_since_cut)),
-            torch.cat((self.familiarity, other.familiarity)),
             torch.cat((mine, other.probabilities)).clamp(PROB_EPS, 1 - PROB_EPS),
         )
 
     def select(self, rows: Tensor) -> Memory:
         """Some of the objects, int, in ascending order."""
-        groups = ((each, rows[(rows >= part.start) & (rows < part.stop)] - part.start) for each, part in self.groups())
+        parts = [rows[(rows >= part.start) & (rows < part.stop)] - part.start for _, part in self.groups()]
         return Memory(
-            tuple(classifier.select(mine) for classifier, mine in groups if len(mine)),
+            tuple(each.select(part) for each, part in zip(self.classifiers, parts, strict=True) if len(part)),
             self.first_statistics.select(rows),
             self.statistics.select(rows),
             self.first_presence.select(rows),
             self.first_areas[rows],
             self.residuals.select(rows),
+            tuple(each.select(part) for each, part in zip(self.scenes, parts, strict=True) if len(part)),
             self.areas[rows],
             self.absent[rows],
-            self.unseen_since_cut[rows],
-            self.familiarity[rows],
             self.probabilities[rows],
         )
 
@@ -150,17 +146,17 @@ class Memory:
             likeness_elsewhere=state["likeness_elsewhere"],
         )
         areas = state["areas"]
+        classifiers = tuple(_classifiers(state, settings))
         return cls(
-            classifiers=tuple(_classifiers(state, settings)),
+            classifiers=classifiers,
             first_statistics=statistics,
             statistics=statistics,
             first_presence=presence,
             first_areas=areas,
             residuals=ResidualModel(landmarks=state["residual_landmarks"], weights=state["residual_weights"]),
+            scenes=tuple(map(Scene.unknown, classifiers)),
             areas=areas,
             absent=torch.ones_like(areas, dtype=torch.bool),
-            unseen_since_cut=torch.zeros_like(areas, dtype=torch.bool),
-            familiarity=torch.zeros_like(areas),
             probabilities=torch.full((len(areas), 1, 1), PROB_EPS, dtype=areas.dtype, device=areas.device),
         )
 

@@ -20,11 +20,12 @@ from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.residuals import ResidualModel
+from persam_video.methods.appearance.scenes import Scene, places_of
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step, to_low_res
-from persam_video.methods.cuts import Grey
-from persam_video.methods.flow import FlowInputs, reduced_grey
+from persam_video.methods.cuts import Reduced
+from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.runtime.cuda_graphs import GraphedCallable
 from persam_video.sam.grids import FEATURE_SIZE, LOW_RES_SIZE, most_covered, to_grid
 from persam_video.sam.image_encoder import Features
@@ -47,13 +48,13 @@ class AppearanceMethod:
         self._settings = settings or Settings()
         self._step = GraphedCallable(Step(sam.decode, self._settings), sam.capture)
         self._memory: Memory | None = None
-        self._previous: Grey | None = None  # `reduce` of the previous frame
+        self._previous: Reduced | None = None  # `reduce` of the previous frame
 
-    def reduce(self, image: Image) -> Grey:
-        """Reduced grey image (`reduced_grey`)."""
-        return reduced_grey(image)
+    def reduce(self, image: Image) -> Reduced:
+        """Reduced image (`reduced_image`)."""
+        return reduced_image(image)
 
-    def prepare(self, reduced: Grey, previous: Grey | None) -> FlowInputs:
+    def prepare(self, reduced: Reduced, previous: Reduced | None) -> FlowInputs:
         """Optical flow of a frame, and whether it follows a cut."""
         return FlowInputs.of(previous, reduced, pinned=self._sam.device.type == "cuda")
 
@@ -83,7 +84,7 @@ class AppearanceMethod:
         probabilities. It is of the mask before the residual model corrects it.
         """
         prepared = prepared or self.prepare(self.reduce(frame.image), self._previous)
-        self._previous = prepared.grey
+        self._previous = prepared.reduced
         flow, cut = (each.to(self._sam.device, non_blocking=True) for each in (prepared.flow, prepared.cut))
         self._memory, logits, scores = self._step(self._objects, features, flow, cut)
         return logits, scores
@@ -102,9 +103,10 @@ class AppearanceMethod:
         (colours,) = Colours.on_grids(features.pixels, features.geometry, [FEATURE_SIZE])
         cells = cell_descriptors(features, colours)
         classifier = KernelRidge.fit(*cells, coverage.flatten(1).T, known.flatten(), self._settings)
-        statistics, presence, familiarity, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
+        statistics, presence, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
         probabilities = _to_probabilities(masks, features)
         areas = probabilities.sum(dim=(1, 2))
+        places = classifier.descriptors(*places_of(features, colours))
         return Memory(
             classifiers=(classifier,),
             first_statistics=statistics,
@@ -112,18 +114,16 @@ class AppearanceMethod:
             first_presence=presence,
             first_areas=areas,
             residuals=residuals,
+            scenes=(Scene.of(places, len(masks)),),
             areas=areas,
             absent=torch.zeros_like(areas, dtype=torch.bool),
-            unseen_since_cut=torch.zeros_like(areas, dtype=torch.bool),
-            familiarity=familiarity,
             probabilities=probabilities.clamp(PROB_EPS, 1 - PROB_EPS),
         )
 
     def _fit_to_mirrored(
         self, frame: Frame, classifier: KernelRidge, masks: Tensor, ignored: Tensor
-    ) -> tuple[ScoreStatistics, Presence, Tensor, ResidualModel]:
-        """Statistics, presence, familiarity and residual model from the mirrored frame, which the classifier was not
-        fitted to."""
+    ) -> tuple[ScoreStatistics, Presence, ResidualModel]:
+        """Statistics, presence and residual model from the mirrored frame, which the classifier was not fitted to."""
         image = np.ascontiguousarray(frame.image[:, ::-1])
         masks, ignored = masks.flip(-1), ignored.flip(-1)
         features = self._sam.encode(image)
@@ -132,8 +132,7 @@ class AppearanceMethod:
         coverage = to_grid(masks, FEATURE_SIZE, side).to(device)
         known = 1 - to_grid(ignored[None], FEATURE_SIZE, side).to(device)
         colours, fine_colours = Colours.on_grids(features.pixels, features.geometry, (FEATURE_SIZE, LOW_RES_SIZE))
-        lifted = classifier.lift(*cell_descriptors(features, colours))
-        scores = classifier.scores(lifted).T.view_as(coverage)
+        scores = classifier.scores(classifier.lift(*cell_descriptors(features, colours))).T.view_as(coverage)
         statistics = ScoreStatistics.measure(scores, coverage, (known - coverage).clamp(min=0))
         truth = _to_probabilities(masks, features)
         separated = statistics.with_minimum_separation(statistics)
@@ -141,8 +140,7 @@ class AppearanceMethod:
         presence = Presence.measure(separated, scores, likeness, truth > 0.5, areas, self._settings)
         evidence = separated.log_odds(to_low_res(scores, features))
         samples = self._error_samples(features, fine_colours, evidence, truth, ignored)
-        residuals = ResidualModel.fit(samples, self._settings)
-        return statistics, presence, classifier.familiarity(lifted), residuals
+        return statistics, presence, ResidualModel.fit(samples, self._settings)
 
     def _error_samples(
         self, features: Features, colours: Colours, evidence: Tensor, truth: Tensor, ignored: Tensor

@@ -14,6 +14,7 @@ from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.memory import Memory, resized
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
+from persam_video.methods.appearance.scenes import places_of
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import pool
@@ -73,15 +74,19 @@ class Step:
         mean_evidence = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         mask_scores = fused.iou_predictions * certainty * mean_evidence * torch.where(memory.absent, 1, stability)
 
-        familiarity = torch.cat([each.familiarity(x) for each, x in pairs])
-        absent = self._absent(memory, scores, first_frame_scores, masks, familiarity)
+        means = places_of(features, colours)
+        places = [classifier.descriptors(*means) for classifier in memory.classifiers]
+        resemblance = [
+            scene.likeness(here, settings.bandwidth) for scene, here in zip(memory.scenes, places, strict=True)
+        ]
+        absent = self._absent(memory, scores, first_frame_scores, masks, resemblance)
         trust = stability * fused.iou_predictions
         updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust)
-        updated = replace(
-            updated,
-            unseen_since_cut=memory.unseen_since_cut & absent,
-            familiarity=torch.where((memory.familiarity > 0) | absent, memory.familiarity, familiarity),
-        )
+        scenes = [
+            scene.updated(here, like, absent[part])
+            for (_, part), scene, here, like in zip(memory.groups(), memory.scenes, places, resemblance, strict=True)
+        ]
+        updated = replace(updated, scenes=tuple(scenes))
         logits = memory.residuals.correct(fused.logits, fused.residual_inputs, fused.regions)
         return (
             updated,
@@ -99,12 +104,12 @@ class Step:
         return blended.with_minimum_separation(memory.first_statistics)
 
     def _absent(
-        self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor, familiarity: Tensor
+        self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor, resemblance: Sequence[Tensor]
     ) -> Tensor:
         """Objects that are not where their masks are, bool, N.
 
         Args:
-            familiarity: float, N: of the frame (`KernelRidge.familiarity`).
+            resemblance: of the frame to each classifier's `Scene`.
         """
         first = memory.first_statistics
         statistics = memory.statistics.with_minimum_separation(first)
@@ -112,10 +117,9 @@ class Step:
         first_likeness = first.with_minimum_separation(first).likeness(first_frame_scores)
         likeness = torch.minimum(statistics.likeness(scores), first_likeness)
         presence = Presence.measure(statistics, scores, likeness, masks, memory.first_areas, self._settings)
-        # After a cut look-alikes are to be expected, and nothing is known of the background that they stand out from.
-        known = (familiarity / memory.familiarity.clamp(min=1e-3)).clamp(max=1).square()
-        sceptical = memory.unseen_since_cut & (memory.familiarity > 0)
-        presence = replace(presence, contrast=presence.contrast * torch.where(sceptical, known, 1))
+        pairs = zip(memory.scenes, resemblance, strict=True)
+        confidence = torch.cat([scene.confidence(like, self._settings) for scene, like in pairs])
+        presence = replace(presence, contrast=presence.contrast * confidence)
         return presence.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
 
     def _update(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from persam_video.frame import Frame, Image
-from persam_video.methods.cuts import Grey
-from persam_video.methods.flow import FlowInputs, reduced_grey
+from persam_video.methods.cuts import Reduced
+from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.methods.persam.segmentation import PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.sam.boxes import boxes_of_masks
@@ -42,13 +42,13 @@ class PersamMethod:
         self._boxes = torch.empty(0, 4, dtype=torch.float32, device=sam.device)  # of the previous frame
         self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
         self._geometry: Geometry | None = None  # of the previous frame
-        self._previous: Grey | None = None  # `reduce` of the previous frame
+        self._previous: Reduced | None = None  # `reduce` of the previous frame
 
-    def reduce(self, image: Image) -> Grey:
-        """Reduced grey image (`reduced_grey`)."""
-        return reduced_grey(image)
+    def reduce(self, image: Image) -> Reduced:
+        """Reduced image (`reduced_image`)."""
+        return reduced_image(image)
 
-    def prepare(self, reduced: Grey, previous: Grey | None) -> FlowInputs:
+    def prepare(self, reduced: Reduced, previous: Reduced | None) -> FlowInputs:
         """Whether a frame follows a cut, for which the optical flow is needed."""
         return FlowInputs.of(previous, reduced, pinned=self._sam.device.type == "cuda")
 
@@ -83,7 +83,7 @@ class PersamMethod:
     def find(self, frame: Frame, features: Features, prepared: FlowInputs | None = None) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame."""
         prepared = prepared or self.prepare(self.reduce(frame.image), self._previous)
-        self._previous = prepared.grey
+        self._previous = prepared.reduced
         is_next = ~prepared.cut.to(self._boxes.device, non_blocking=True) & (features.geometry == self._geometry)
         has_box = self._has_box & is_next
         logits, scores = segment(self._sam.decode, features, self._targets, self._config, (self._boxes, has_box))
