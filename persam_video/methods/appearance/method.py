@@ -106,7 +106,7 @@ class AppearanceMethod:
         statistics, presence, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
         probabilities = _to_probabilities(masks, features)
         areas = probabilities.sum(dim=(1, 2))
-        places = classifier.descriptors(*places_of(features, colours))
+        places = classifier.descriptors(*places_of(*cells, features.tensor.shape[2:]))
         return Memory(
             classifiers=(classifier,),
             first_statistics=statistics,

@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from persam_video.methods.appearance.descriptors import Colours
 from persam_video.methods.appearance.kernel_ridge import KernelRidge, kernel
 from persam_video.methods.appearance.settings import Settings
-from persam_video.sam.image_encoder import Features, unit_features
 
 _SIDE = 16
 """Places along each side of a frame: with more, scenes are told apart no better."""
@@ -107,13 +105,14 @@ class Scene:
         return replace(self, seen=self.seen[rows], left=self.left[rows])
 
 
-def places_of(features: Features, colours: Colours) -> tuple[Tensor, Tensor]:
-    """Means over the places of a frame of any shape: of unit features, float, `PLACES`×256, and colours, float,
-    `PLACES`×6, as `KernelRidge.descriptors` takes them.
+def places_of(unit: Tensor, colours: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+    """Means of cell descriptors over the places of a frame of any shape: float, `PLACES`×256 and `PLACES`×6.
 
     Args:
-        colours: of the frame, on the feature grid.
+        unit: float, cells×256, from `cell_descriptors`.
+        colours: float, cells×6.
+        size: rows and columns of the cells.
     """
-    maps = torch.cat((unit_features(features), colours.mean, colours.std))
-    means = F.adaptive_avg_pool2d(maps[None], _SIDE)[0].flatten(1).T
-    return means[:, :-6], means[:, -6:]
+    maps = torch.cat((unit, colours), dim=1).T.reshape(1, -1, *size)
+    means = F.adaptive_avg_pool2d(maps, _SIDE)[0].flatten(1).T
+    return means[:, : unit.shape[1]], means[:, unit.shape[1] :]

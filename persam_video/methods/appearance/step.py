@@ -74,7 +74,7 @@ class Step:
         mean_evidence = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         mask_scores = fused.iou_predictions * certainty * mean_evidence * torch.where(memory.absent, 1, stability)
 
-        means = places_of(features, colours)
+        means = places_of(*cells, size)
         places = [classifier.descriptors(*means) for classifier in memory.classifiers]
         resemblance = [
             scene.likeness(here, settings.bandwidth) for scene, here in zip(memory.scenes, places, strict=True)
