@@ -64,7 +64,8 @@ class Pipeline:
         self._sam = sam
         self._seconds = seconds
         self._threads = ThreadPlan(objects, sam.device, large_frames=large_frames)
-        self._read_depth = 1 if large_frames else _READ_DEPTH
+        # Beside a CPU that tracks, reading a large frame ahead would gain little.
+        self._read_depth = _READ_DEPTH if not large_frames else 0 if self._threads.model_on_cpu else 1
         self._release_every = 1 if large_frames else _RELEASE_MEMORY_EVERY
         # With all cores at work on one frame there is no thread to prepare the next one.
         runs_ahead = not self._threads.model_on_cpu or self._threads.parallel_frames > 1
@@ -114,7 +115,9 @@ class Pipeline:
 
     def _encoded(self, source: Iterable[Frame]) -> Generator[Encoded, None, None]:
         """Frames with their features, a few ahead of the tracker where threads or a GPU allow."""
-        frames = prefetch(self._reduced(self._timed(source)), self._read_depth)
+        frames = self._reduced(self._timed(source))
+        if self._read_depth:
+            frames = prefetch(frames, self._read_depth)
         if self._threads.parallel_frames > 1:
             return self._encoded_in_parallel(frames)
         encoded = self._encoded_in_turn(self._prepared(frames))

@@ -97,4 +97,5 @@ def test_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resident = results["resident bytes after frames"]
     assert list(resident) == ["1", "3"]
     assert all(size > 100e6 for size in resident.values())  # torch and the weights alone
+    assert results["resident bytes at most"] >= max(resident.values())
     assert "growth" in capsys.readouterr().out

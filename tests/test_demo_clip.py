@@ -189,7 +189,7 @@ def test_program_writes_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["--size", "640"], "WIDTHxHEIGHT"),
         (["--size", "641x360"], "even"),
-        (["--size", "9000x360"], "4096"),
+        (["--size", "9000x360"], "8192"),
         (["--objects", "0"], "1 to 254"),
         (["--frames", "-3"], "1 or more"),
         (["--fps", "0"], "above 0"),

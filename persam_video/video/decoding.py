@@ -17,7 +17,7 @@ from persam_video.video.container import decoder_options, reason_of
 from persam_video.video.streams import image_size
 from persam_video.video.timeline import Timeline
 
-_THREADS_OF_LARGE_FRAMES = 4
+_THREADS_OF_LARGE_FRAMES = 1
 _MAX_FAILURES = 100  # to read a packet, one after another
 
 

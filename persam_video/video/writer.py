@@ -24,8 +24,8 @@ from persam_video.video.media_file import MediaFile
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each packet has its own frame's time
-_LITTLE_MEMORY = {"x264-params": "sliced-threads=1:sync-lookahead=0:rc-lookahead=0:mbtree=0"}
-"""Options for large frames, of which the encoder would hold dozens."""
+_LITTLE_MEMORY = {"x264-params": "sliced-threads=1:sync-lookahead=0:rc-lookahead=0:mbtree=0:subme=0"}
+"""Options for large frames, of which the encoder would hold dozens, with planes of half pixels."""
 _MAX_ASPECT_TERM = 255  # of H.264's pixel aspect 65,535, of other programs' less
 _LATEST_START = 10  # seconds; recorders write the time of their clock, and players would show nothing until then
 _BT709 = 1
@@ -238,7 +238,7 @@ class VideoWriter:
         if self._width % 2 or self._height % 2:
             image = np.pad(image, ((0, self._height % 2), (0, self._width % 2), (0, 0)), mode="edge")
         frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image)),
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image)),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
