@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from PIL import UnidentifiedImageError
 
+_OPTIONS = {"later_masks": "mask_at"}
+"""Arguments whose option has another name."""
 _options_are_named = False
 _MAX_LENGTH = 1000
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -58,7 +60,7 @@ def parameter(name: str, value: object = None) -> str:
         value: of the argument; None: the name alone.
     """
     if _options_are_named:
-        option = f"--{name.replace('_', '-')}"
+        option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
         return option if value is None or value is True else f"{option} {value}"
     return name if value is None else f"{name}={value!r}"
 

@@ -34,8 +34,12 @@ def segment_prompts(sam: Sam, image: Image, prompts: Iterable[ObjectPrompt]) -> 
     Raises:
         AnnotationError: a prompt is invalid (`check_prompts`), or an object has no pixel.
     """
+    if isinstance(prompts, ObjectPrompt):
+        prompts = [prompts]
     height, width = image.shape[:2]
     checked = check_prompts(prompts, width=width, height=height)
+    if not checked:
+        raise AnnotationError("no object is given: there is neither a box nor a point")
     features = sam.encode(image)
     # A single point is ambiguous (whole, part or subpart): SAM's best of three masks. Otherwise its single mask.
     ambiguous = torch.tensor([each.box is None and len(each.points) == 1 for each in checked], device=sam.device)

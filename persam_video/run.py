@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import wraps
 from os import PathLike
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from persam_video.errors import InputError
+from persam_video.errors import AnnotationError, InputError
 from persam_video.files.atomic import write_atomic
+from persam_video.files.json_file import shortened
 from persam_video.files.output_file import OutputFile
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
-from persam_video.frame import FrameResult, Image, LabelMap
+from persam_video.frame import FrameResult, Image, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations, read_annotations
 from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
@@ -104,6 +104,7 @@ def open_run(
     options = ModelOptions.of(model or DEFAULT_MODEL, **model_options)
     if method is not None:
         check_method(method)
+    _check_outputs(outputs)
     if isinstance(source, VideoReader):
         if (start, end, stride, hwaccel, stream, max_pixels) != (0, None, 1, None, None, None):
             raise InputError("start, end, stride, hwaccel, … of a VideoReader are those that it was opened with")
@@ -134,14 +135,8 @@ def open_run(
         files = [path for path in (first_mask_file, targets_file) if path is not None]
         refuse_overlaps(
             [
-                *_input_paths(
-                    None if reader.info.in_memory else reader.info.path,
-                    first_prompts,
-                    first_coco,
-                    targets,
-                    options.checkpoint,
-                ),
-                *(replace(each, is_mask=True) for each in _input_paths(first_mask, [mask for _, mask in later])),
+                *_input_paths(reader.paths, first_prompts, first_coco, targets, options.checkpoint),
+                *_mask_paths(first_mask, [mask for _, mask in later]),
             ],
             [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],
         )
@@ -179,6 +174,14 @@ def open_run(
     )
 
 
+def _check_outputs(outputs: Any) -> None:
+    if isinstance(outputs, (str, PathLike)) or not isinstance(outputs, Iterable):
+        raise InputError(f"outputs is of the type {type(outputs).__name__}; give a list, such as [MaskOutput('masks')]")
+    for each in outputs:
+        if not hasattr(each, "path") or not hasattr(each, "prepare"):
+            raise InputError(f"outputs holds {shortened(each)}; give outputs, such as MaskOutput('masks')")
+
+
 def _input_paths(*values: Any) -> list[InputPath]:
     """Files and folders among arguments, which may be lists of them; masks and objects in memory are left out."""
     paths = []
@@ -192,6 +195,13 @@ def _input_paths(*values: Any) -> list[InputPath]:
     return paths
 
 
+def _mask_paths(*values: Any) -> list[InputPath]:
+    """Files and folders among masks, and the files of the folders."""
+    given = [each.path for each in _input_paths(*values)]
+    inside = [path for folder in given if folder.is_dir() for path in folder.iterdir()]
+    return [InputPath(path, is_mask=True) for path in (*given, *inside)]
+
+
 def _first_label_map(sam: Sam, image: Image, annotations: Annotations) -> LabelMap | None:
     """Masks of the first frame; SAM makes those of boxes and points, in pixels that the other masks leave free."""
     from persam_video.prompt_masks import segment_prompts
@@ -199,8 +209,16 @@ def _first_label_map(sam: Sam, image: Image, annotations: Annotations) -> LabelM
     if not annotations.prompts:
         return annotations.label_map
     made = segment_prompts(sam, image, annotations.prompts)
-    label_map = annotations.label_map
-    return made if label_map is None else np.where(label_map == 0, made, label_map)
+    if annotations.label_map is None:
+        return made
+    label_map = np.where(annotations.label_map == 0, made, annotations.label_map)
+    covered = set(ids_in(made)) - set(ids_in(label_map))
+    if covered:
+        raise AnnotationError(
+            f"object {min(covered)}: SAM's mask of its box or points lies wholly under masks that are given; move "
+            "them, or give its mask"
+        )
+    return label_map
 
 
 def _write_mask(path: Path, label_map: LabelMap) -> None:

@@ -242,7 +242,7 @@ def _warn_of_unreached(later: LaterMasks) -> None:
 def _warn_of_unseen(visibility: Visibility) -> None:
     if visibility.unseen:
         logger.warning(
-            "never seen after it was given: object %s; check its mask, and that it shows the object in that frame",
+            "never seen after it was given: object %s; check its mask or saved target, and that these frames show it",
             ", ".join(map(str, visibility.unseen)),
         )
 

@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import pytest
 import safetensors
 import torch
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 from PIL import Image
 
-from persam_video import InputError, Sam, Segmenter, Tracker, open_video, track
+from persam_video import InputError, Sam, Segmenter, Tracker, open_run, open_video, track
 from persam_video.cli import track as cli
 from persam_video.errors import AnnotationError, OutputError
 from persam_video.evaluation.davis.metrics import region_similarity
@@ -134,12 +135,12 @@ class TestFromPython:
             ("late.png", "later_masks is of the type str"),
             (np.zeros((144, 256)), "later_masks is of the type ndarray"),
             (["late.png"], "later_masks holds late.png; give pairs of a frame number and a mask"),
-            ({"5": "late.png"}, "later_masks: 5 is no frame number"),
+            ({"five": "late.png"}, r"late.png: is not named by its frame; name it like 00000\.png"),
             ({5.0: "late.png"}, "later_masks: 5.0 is no frame number"),
             ({True: "late.png"}, "later_masks: True is no frame number"),
             ({-1: "late.png"}, "the mask of frame -1: frames are counted from 0"),
             ({5: None}, "the mask of frame 5 is of the type NoneType"),
-            ({5: ""}, "the name of a first mask is empty"),
+            ({5: ""}, "the name of a mask is empty"),
             ([(5, "late.png"), (np.int32(5), "ann.png")], "frame 5 has two masks, late.png and ann.png; give one"),
         ],
     )
@@ -333,7 +334,7 @@ class TestCommand:
             (["--first-mask", "ann.png", "--mask-at", "٣", "late.png"], "--mask-at ٣ late.png: give a frame's number"),
             (["--first-mask", "ann.png", "--mask-at", ""], "--mask-at : give a frame's number"),
             (["--first-mask", "ann.png", "--mask-at", "9" * 5000, "late.png"], "give a frame's number and its mask"),
-            (["--first-mask", ""], "the name of a first mask is empty"),
+            (["--first-mask", ""], "the name of a mask is empty"),
             (["--first-prompts", ""], "the name of a file is empty; give a JSON file"),
             (["--first-coco", ""], "the name of a file is empty; give a JSON file"),
             (
@@ -413,22 +414,47 @@ class TestLaterMasks:
         assert later.pop(frame) is None
         assert later.unreached == (8,)
 
+    def test_a_folder_of_frames_gives_that_of_its_frame(self, here: Path) -> None:
+        (here / "masks").mkdir()
+        for name, mask in (("00000", "ann.png"), ("00005", "late.png")):
+            (here / mask).rename(here / "masks" / f"{name}.png")
+        (late,) = LaterMasks([(5, here / "masks")], width=256, height=144)._masks.values()
+        assert late == here / "masks"
+        with pytest.raises(AnnotationError, match="holds no mask of frame 4"):
+            LaterMasks([(4, here / "masks")], width=256, height=144)
+
+    def test_points_on_an_object_under_a_mask(self, here: Path, colours: Sam) -> None:
+        masks = draw(SQUARES, 0)[1]
+        rows, columns = np.nonzero(masks == 1)
+        point = (float(columns.mean()), float(rows.mean()), True)
+        with pytest.raises(AnnotationError, match="object 7: SAM's mask of its box or points lies wholly under masks"):
+            open_run(
+                "clip.mp4", np.where(masks == 1, 1, 0), first_prompts=[ObjectPrompt(7, points=(point,))], sam=colours
+            )
+
+    def test_masks_of_images_are_found_by_their_names(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (here / "images").mkdir()
+        for index in range(4):
+            PIL.Image.fromarray(draw(SQUARES, index)[0]).save(here / "images" / f"{index + 1:05d}.png")
+        with open_video("images") as reader:
+            named = read_annotations(reader, first_mask="ann.png", later_masks=[("00003", here / "late.png")])
+            assert named.later.unreached == (2,)
+            with pytest.raises(AnnotationError, match=r"late\.png: is not named by its frame; name it like 00001\.png"):
+                read_annotations(reader, first_mask="ann.png", later_masks=[("00005", here / "late.png")])
+            assert not caplog.messages
+            numbered = read_annotations(reader, first_mask="ann.png", later_masks={2: here / "late.png"})
+            assert numbered.later.unreached == (2,)
+        assert "the mask of frame 2 is taken for that of 00003, as frames are counted from 0" in caplog.text
+
     def test_two_of_one_frame_and_other_names(self, here: Path, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(AnnotationError, match="frame 5 has two masks"):
             LaterMasks([(5, here / "late.png"), (5, here / "ann.png")], width=256, height=144)
-        with pytest.raises(AnnotationError, match="is not named by its frame; name it like"):
-            masks_in(here)
         (here / "masks").mkdir()
         (here / "late.png").rename(here / "masks" / "00005.PNG")
         (here / "masks" / "00006.json").write_text("{}")
         (here / "masks" / "00007").mkdir()
-        assert masks_in(here / "masks") == [(5, here / "masks" / "00005.PNG")]
-        assert "not read, as they are no mask files: 00006.json, 00007" in caplog.text
-        for name in ("8a.tif", "٣.png"):
-            (here / "masks" / name).touch()
-            with pytest.raises(AnnotationError, match="is not named by its frame; name it like"):
-                masks_in(here / "masks")
-            (here / "masks" / name).unlink()
+        assert masks_in(here / "masks") == [("00005", here / "masks" / "00005.PNG")]
+        assert "not read, as they are no mask files: 00007" in caplog.text
         (here / "empty").mkdir()
         with pytest.raises(AnnotationError, match="holds no mask"):
             masks_in(here / "empty")

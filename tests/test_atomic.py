@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from persam_video.errors import OutputError
 from persam_video.files.atomic import check_writable, write_atomic
+from persam_video.files.output_file import OutputFile
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_folder_without_a_name(name: str) -> None:
+    for work in (check_writable, partial(OutputFile, overwrite=True)):
+        with pytest.raises(OutputError, match="is a folder"):
+            work(Path(name))
 
 
 def test_text_and_bytes(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_inverted_palette_is_read_by_value_with_a_warning(tmp_path: Path, expect
 
 def test_no_file(tmp_path: Path) -> None:
     assert refused(tmp_path / "no.png").startswith(f"{tmp_path / 'no.png'}: no such file")
-    assert "no first mask" in refused()
+    assert "no mask was given" in refused()
 
 
 def test_not_an_image(tmp_path: Path) -> None:
@@ -297,6 +297,19 @@ class TestFolderOfMasks:
         found = load_first_masks(folder, width=WIDTH, height=HEIGHT, frame_count=frame_count)
         assert np.array_equal(found > 0, masks[0] > 0)
 
+    def test_a_folder_has_the_mask_of_a_frame_by_its_name_or_number(self, tmp_path: Path) -> None:
+        masks = discs([10, 12, 14])
+        folder = self.save_all(tmp_path / "masks", ("00004.png", "00005.png", "00006.png"), masks)
+
+        def found(**frame: Any) -> Array:
+            return load_first_masks(folder, width=WIDTH, height=HEIGHT, **frame)
+
+        assert np.array_equal(found(index=5) > 0, masks[1] > 0)
+        assert np.array_equal(found(index=5, frame_name="00006") > 0, masks[2] > 0)
+        assert np.array_equal(found(index=0) > 0, masks[0] > 0)
+        with pytest.raises(AnnotationError, match="holds no mask of frame 7; give the file of its mask"):
+            found(index=7)
+
     @pytest.mark.parametrize(
         ("names", "masks", "text"),
         [
@@ -339,13 +352,13 @@ class TestFolderOfMasks:
         assert "cannot be read as an image (it is not a regular file)" in refused(folder / "b.png")
 
     def test_an_empty_name(self) -> None:
-        with pytest.raises(AnnotationError, match="the name of a first mask is empty"):
+        with pytest.raises(AnnotationError, match="the name of a mask is empty"):
             load_first_masks("", width=WIDTH, height=HEIGHT)
 
 
 @pytest.mark.parametrize(("sources", "kind"), [(None, "NoneType"), (5, "int"), (b"a.png", "bytes"), ([5], "int")])
 def test_what_is_no_name(sources: Any, kind: str) -> None:
-    with pytest.raises(AnnotationError, match=f"a first mask is of the type {kind}; give names of image files"):
+    with pytest.raises(AnnotationError, match=f"a mask is of the type {kind}; give names of image files"):
         load_first_masks(sources, width=WIDTH, height=HEIGHT)
 
 
@@ -435,7 +448,7 @@ def test_soft_edges_in_one_of_several(tmp_path: Path) -> None:
 
 
 def test_too_many_files(tmp_path: Path) -> None:
-    assert "255 first masks" in refused(*[tmp_path / "a.png"] * 255)
+    assert "255 masks" in refused(*[tmp_path / "a.png"] * 255)
 
 
 # ---- colour images ----
@@ -753,8 +766,8 @@ def test_overlapping_masks_in_memory(expect_warning: ExpectWarning) -> None:
         ([blocks([1]), None], "object 2 of mine is of the type NoneType"),
         ([blocks([1]), blocks([1])[:9]], "object 2 of mine is 64×9 pixels"),
         ([blocks([1]), "none.png"], "none.png: no such file"),
-        ([blocks([1]), ""], "the name of a first mask is empty"),
-        (np.zeros((255, HEIGHT, WIDTH), bool), "255 first masks were given: 254 objects at most"),
+        ([blocks([1]), ""], "the name of a mask is empty"),
+        (np.zeros((255, HEIGHT, WIDTH), bool), "255 masks were given: 254 objects at most"),
         (np.zeros((2, 3, HEIGHT, WIDTH), bool), r"mine has the shape \(2, 3, 48, 64\)"),
         (torch.rand(HEIGHT, WIDTH), "mine is of type float32 and has values such as"),
         (Image.new("CMYK", (WIDTH, HEIGHT)), "mine is an image of mode CMYK"),
@@ -777,6 +790,7 @@ def test_files_and_masks_of_any_kind(tmp_path: Path) -> None:
         (Image.open(path), [1]),
     ):
         assert np.array_equal(load_masks(source, **size), blocks(expected))
+    assert np.array_equal(check_label_map([str(path)], **size), blocks([1]))
     for source in (7, None, path.open("rb")):
         with pytest.raises(AnnotationError, match=r"the first mask is of the type (int|NoneType|BufferedReader)"):
             load_masks(source, **size)  # type: ignore[arg-type]
@@ -851,10 +865,12 @@ class TestValue255:
         assert np.array_equal(check_label_map(values, width=160, height=120), values)
         expect_warning("has 576 pixels of 255 that are no rim along an object; 255 is ignored: .* such as 1")
 
-    def test_void_of_an_indexed_image(self, tmp_path: Path) -> None:
+    def test_void_of_an_indexed_image(self, tmp_path: Path, expect_warning: ExpectWarning) -> None:
         for values in (greys(1, 255), greys(1, 2, 255), greys(7, 255), rimmed(greys(1, 2), 5)):
             write_palette_png(tmp_path / "a.png", values)
             assert np.array_equal(load(tmp_path / "a.png", width=160, height=120), values)
+            if np.count_nonzero(values == 255) == 576:  # no rim
+                expect_warning("576 pixels of 255, which is void in an indexed image, are ignored; if they are an")
         write_palette_png(tmp_path / "a.png", greys(85, 170, 255))
         message = refused(tmp_path / "a.png", width=160, height=120)
         assert "number the objects 1, 2, …, the last of them 3 if 255 is one of them" in message

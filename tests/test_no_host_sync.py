@@ -21,7 +21,7 @@ from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRi
 from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.residuals import ResidualModel
-from persam_video.methods.appearance.scenes import PLACES, Scene
+from persam_video.methods.appearance.scenes import POOLED_CELLS, Scene
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step
@@ -97,7 +97,7 @@ def test_the_default_method(sam: Sam) -> None:
         Presence(*some(3, OBJECTS)),
         some(OBJECTS),
         ResidualModel(some(OBJECTS, 128, 11), some(OBJECTS, 128)),
-        (Scene.of(some(PLACES, 262), OBJECTS),),
+        (Scene.of(some(POOLED_CELLS, 262), OBJECTS),),
         some(OBJECTS),
         some(OBJECTS) > 0,
         some(OBJECTS, 144, 256),

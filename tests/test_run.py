@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import PIL.Image
 import psutil
 import pytest
 from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
@@ -393,6 +394,8 @@ class TestFilesThatAreInputsAndOutputs:
             {"outputs": [OverlayOutput("o.mp4")], "save_targets": "o.mp4"},
             {"outputs": [MaskOutput("o.mp4/masks"), OverlayOutput("o.mp4")]},
             {"outputs": [MaskOutput("m"), MaskOutput("./m")]},
+            {"save_targets": "images/00001.png", "source": "images/*.png", "end": 1},
+            {"save_targets": "images/00001.png", "source": "images", "end": 1},
         ],
     )
     def test_they_are_refused_before_anything_is_changed(
@@ -401,12 +404,15 @@ class TestFilesThatAreInputsAndOutputs:
         (here / "corrections").mkdir()
         write_palette_png(here / "corrections" / "00004.png", draw(SQUARES, 4)[1])
         (here / "link.mp4").symlink_to("clip.mp4")
+        (here / "images").mkdir()
+        for index in range(2):
+            PIL.Image.fromarray(draw(SQUARES, index)[0]).save(here / "images" / f"{index:05d}.png")
         with open_run("clip.mp4", "ann.png", end=1, save_targets="t.safetensors", sam=colours) as run:
             list(run)
         before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
-        arguments = {"first_mask": "ann.png", **arguments}
+        arguments = {"source": "clip.mp4", "first_mask": "ann.png", **arguments}
         with pytest.raises(OutputError, match=r"name another place|another run|which is a file"):
-            open_run("clip.mp4", overwrite=True, sam=colours, **arguments)
+            open_run(arguments.pop("source"), overwrite=True, sam=colours, **arguments)
         assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
 
     def test_a_mask_made_of_boxes_can_be_corrected_where_it_is(self, here: Path, colours: Sam) -> None:

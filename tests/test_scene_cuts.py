@@ -16,7 +16,7 @@ from persam_video import Sam, Tracker
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.method import AppearanceMethod
-from persam_video.methods.appearance.scenes import PLACES, Scene
+from persam_video.methods.appearance.scenes import POOLED_CELLS, Scene
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.cuts import (
     MIN_EXPLAINED,
@@ -142,18 +142,24 @@ def test_common_colours() -> None:
     assert common_colours(reds, blacks) == pytest.approx(0.75, abs=0.01)
 
 
+NONE, FIRST, BOTH = torch.tensor([[True, True], [False, True], [False, False]])
+"""Objects that are absent where none, the first or both are found."""
+ALIKE, UNLIKE = torch.tensor([0.9, 0.3])
+"""Similarity of a frame to a scene."""
+
+
 class TestScene:
-    """Places of one scene are unit vectors in some directions, those of another one in others."""
+    """Pooled cells of one scene are unit vectors in some directions, those of another one in others."""
 
     SETTINGS = Settings()
 
-    def places(self, first: int) -> torch.Tensor:
-        return torch.eye(2 * PLACES)[first : first + PLACES]
+    def cells(self, first: int) -> torch.Tensor:
+        return torch.eye(2 * POOLED_CELLS)[first : first + POOLED_CELLS]
 
     def test_only_a_scene_that_was_left_must_be_recognised(self) -> None:
-        scene = Scene.of(self.places(0), 2)
-        assert scene.likeness(self.places(0), 0.5).item() == pytest.approx(1)
-        assert scene.likeness(self.places(PLACES), 0.5).item() < 0.2
+        scene = Scene.of(self.cells(0), 2)
+        assert scene.similarity(self.cells(0), 0.5).item() == pytest.approx(1)
+        assert scene.similarity(self.cells(POOLED_CELLS), 0.5).item() < 0.2
         one, half, none = torch.tensor([1.0, 0.87 * 0.9**2 / 2, 0.1])
         assert scene.confidence(none, self.SETTINGS).tolist() == [1, 1]
         assert scene.at_cut(torch.tensor(False)).confidence(none, self.SETTINGS).tolist() == [1, 1]
@@ -161,31 +167,43 @@ class TestScene:
         assert left.confidence(one, self.SETTINGS).tolist() == [1, 1]
         assert left.confidence(half, self.SETTINGS).tolist() == pytest.approx([1 / 8] * 2)
 
-    def test_less_likeness_is_asked_of_a_scene_that_changes_fast(self) -> None:
-        wild = Scene.of(self.places(0), 1)
-        for likeness in (0.8, 0.7, 0.6):
-            wild = wild.updated(self.places(0), torch.tensor(likeness), torch.tensor([False]))
-        assert wild.steadiness.item() == pytest.approx(0.7)
+    def test_less_similarity_is_asked_of_a_scene_that_changes_fast(self) -> None:
+        wild = Scene.of(self.cells(0), 1)
+        for similarity in (0.8, 0.7, 0.6):
+            wild = wild.updated(self.cells(0), torch.tensor(similarity), torch.tensor([False]), self.SETTINGS)
+        assert wild.frame_similarity.item() == pytest.approx(0.7)
         assert wild.at_cut(torch.tensor(True)).confidence(torch.tensor(0.6), self.SETTINGS).tolist() == [1]
 
     def test_it_is_kept_until_an_object_is_found(self) -> None:
-        here, elsewhere = self.places(0), self.places(PLACES)
-        none, both, likeness = torch.tensor([True, True]), torch.tensor([False, False]), torch.tensor(0.5)
-        away = Scene.of(here, 2).at_cut(torch.tensor(True)).updated(elsewhere, likeness, none)
-        assert torch.equal(away.places, here)
+        here, elsewhere = self.cells(0), self.cells(POOLED_CELLS)
+        away = Scene.of(here, 2).at_cut(torch.tensor(True)).updated(elsewhere, UNLIKE, NONE, self.SETTINGS)
+        assert torch.equal(away.cells, here)
         assert away.left.tolist() == [True, True]
-        one = away.updated(self.places(10), likeness, torch.tensor([False, True]))
-        assert torch.equal(one.places, self.places(10))
-        assert one.left.tolist() == [False, True]
-        assert one.frames == 0  # likeness over a cut is not the scene's
-        assert one.updated(elsewhere, likeness, both).left.tolist() == [False, False]
+        back = away.updated(self.cells(10), ALIKE, FIRST, self.SETTINGS)
+        assert back.left.tolist() == [False, False]  # the other one may be in this frame of their scene, too
+        assert torch.equal(back.cells, self.cells(10))
+        assert back.comparisons == 0  # similarity over a cut is not the scene's
+        assert back.updated(self.cells(12), ALIKE, BOTH, self.SETTINGS).comparisons == 1
+
+    def test_an_object_that_is_found_elsewhere_leaves_the_others_in_their_scene(self) -> None:
+        here, elsewhere = self.cells(0), self.cells(POOLED_CELLS)
+        scene = Scene.of(here, 2).at_cut(torch.tensor(True)).updated(elsewhere, UNLIKE, FIRST, self.SETTINGS)
+        for _ in range(3):
+            similarity = scene.similarity(elsewhere, 0.5)
+            assert scene.left.tolist() == [False, True]
+            assert scene.confidence(similarity, self.SETTINGS)[1] < 0.1
+            scene = scene.updated(elsewhere, similarity, FIRST, self.SETTINGS)
+        assert scene.confidence(scene.similarity(here, 0.5), self.SETTINGS).tolist() == [1, 1]
+        assert scene.updated(elsewhere, UNLIKE, BOTH, self.SETTINGS).left.tolist() == [False, False]
 
     def test_without_a_cut_it_goes_on_without_the_objects(self) -> None:
-        hidden = Scene.of(self.places(0), 1).updated(self.places(5), torch.tensor(0.9), torch.tensor([True]))
-        assert torch.equal(hidden.places, self.places(5))
+        hidden = Scene.of(self.cells(0), 1).updated(
+            self.cells(5), torch.tensor(0.9), torch.tensor([True]), self.SETTINGS
+        )
+        assert torch.equal(hidden.cells, self.cells(5))
 
     def test_objects_that_were_never_seen_have_left_no_scene(self) -> None:
-        scene = replace(Scene.of(self.places(0), 2), seen=torch.tensor([False, True])).at_cut(torch.tensor(True))
+        scene = replace(Scene.of(self.cells(0), 2), seen=torch.tensor([False, True])).at_cut(torch.tensor(True))
         assert scene.left.tolist() == [False, True]
         assert scene.select(torch.tensor([0])).left.tolist() == [False]
 
@@ -230,7 +248,7 @@ def test_nothing_is_learnt_from_the_foreign_scene(sam: Sam) -> None:
     after = memory_of(tracker)
     assert after.absent.all()
     assert after.scenes[0].left.all()
-    assert torch.equal(after.scenes[0].places, before.scenes[0].places)
+    assert torch.equal(after.scenes[0].cells, before.scenes[0].cells)
     torch.testing.assert_close(after.classifiers[0].weights, before.classifiers[0].weights)
     torch.testing.assert_close(after.statistics.foreground_mean, before.statistics.foreground_mean)
     torch.testing.assert_close(after.statistics.background_mean, before.statistics.background_mean)

@@ -48,6 +48,7 @@ def refused(source: object, **options: Any) -> str:
         ("https:/x.org/clip.mp4", "is an address"),
         ("https://x.org/clip.mp4", "is an address"),
         ("rtsp://camera/1", "is an address"),
+        ("https://x.org/clip.mp4?token=1", "is an address"),
         ("file:///tmp/clip.mp4", "is an address"),
         ("0", "cameras are not read"),
         ("/dev/null", "is a device"),
@@ -431,6 +432,8 @@ def test_a_playlist_of_files_beside_it(tmp_path: Path, caplog: pytest.LogCapture
     lines = write_segments(tmp_path)
     assert numbers(write_playlist(tmp_path / "clip.m3u8", *lines)) == list(range(24))
     assert not [message for message in caplog.messages if "end" in message.lower()]
+    with open_video(tmp_path / "clip.m3u8") as reader:
+        assert [path.name for path in reader.paths] == ["clip.m3u8", "part 0.ts", "part 1.ts"]
     live = write_playlist(tmp_path / "live.m3u8", *lines, end=False)
     assert numbers(live) == list(range(24))
     assert any("live.m3u8: has no end" in message for message in caplog.messages)

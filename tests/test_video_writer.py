@@ -221,14 +221,18 @@ def test_audio_the_muxer_refuses_late(tmp_path: Path, caplog: pytest.LogCaptureF
     assert len(written_times(tmp_path / "out.mov")) == 12
 
 
+@pytest.mark.parametrize(
+    "error",
+    [av.error.InvalidDataError(1, "Invalid data found when processing input"), OSError(5, "Input/output error")],
+)
 def test_audio_that_breaks_off(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from persam_video.video.audio import AudioCopy
 
     def failing(self: AudioCopy, *_: object) -> Iterator[object]:
         yield from list(original(self))[:20]
-        raise av.error.InvalidDataError(1, "Invalid data found when processing input")
+        raise error
 
     def original(self: AudioCopy) -> Iterator[object]:
         assert self._container is not None
@@ -245,6 +249,12 @@ def test_audio_that_breaks_off(
     assert "audio could not be copied completely" in only_warning(caplog)
     assert len(written_times(tmp_path / "out.mp4")) == 50
     assert len(packets(tmp_path / "out.mp4", "audio")[0]) == 20
+
+
+def test_a_source_of_audio_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"none.mp4: no audio can be copied from it \(No such file or directory\)"):
+        writer_for(tmp_path / "out.mp4", audio_from=tmp_path / "none.mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_image_files_have_no_audio_and_begin_at_0(tmp_path: Path) -> None:

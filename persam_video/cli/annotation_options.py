@@ -23,6 +23,7 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         "--first-mask",
         metavar="FILE",
         nargs="+",
+        action="once",
         help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
         "(ids 1, 2, … in that order), or a folder with one file a frame (DAVIS; the first is read) or one an object",
     )
@@ -40,9 +41,12 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a point on an object in the first frame, or (-) not on it, in pixels; SAM makes the mask",
     )
-    parser.add_argument("--first-prompts", metavar="FILE", help="boxes and points in a JSON file")
+    parser.add_argument("--first-prompts", metavar="FILE", action="once", help="boxes and points in a JSON file")
     parser.add_argument(
-        "--first-coco", metavar="FILE", help="annotations of the first frame, or of all, in COCO's format"
+        "--first-coco",
+        metavar="FILE",
+        action="once",
+        help="annotations of the first frame, or of all, in COCO's format",
     )
     parser.add_argument(
         "--coco-image",
@@ -57,7 +61,9 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         help="number of a later frame and the mask of objects that appear there or are corrected; or a folder of masks "
         "named by frame (00012.png)",
     )
-    parser.add_argument("--targets", metavar="FILE", type=Path, help="objects of another video, from --save-targets")
+    parser.add_argument(
+        "--targets", metavar="FILE", action="once", type=Path, help="objects of another video, from --save-targets"
+    )
 
 
 def check_annotation_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -130,8 +136,8 @@ def _point(values: Sequence[str]) -> ObjectPrompt:
         ) from None
 
 
-def _masks_at(values: Sequence[str]) -> list[tuple[int, Path]]:
-    """Frame numbers and mask files of the values of --mask-at."""
+def _masks_at(values: Sequence[str]) -> Sequence[tuple[int | str, Path]]:
+    """Frame numbers or names, and mask files, of the values of --mask-at."""
     if len(values) == 1 and values[0] and Path(values[0]).is_dir():
         return masks_in(Path(values[0]))
     if len(values) == 2 and values[1] and re.fullmatch("[0-9]{1,12}", values[0]):

@@ -6,19 +6,21 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm.auto import tqdm
 
 from persam_video.cli.signals import interruptible
 from persam_video.cli.terminal import complain, tolerant_streams
 from persam_video.errors import InputError, PersamError
+from persam_video.files.json_file import shortened
 from persam_video.messages import name_options, one_line, printable
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
@@ -47,8 +49,24 @@ _ADVICE = {
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line."""
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register("action", "once", _Once)
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, printable(f"{self.prog}: error: {message}; see {self.prog} --help") + "\n")
+
+
+class _Once(argparse.Action):
+    """Option of files, which are not to be forgotten where it is given again."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            several = ", with all its values" if self.nargs else ""
+            raise argparse.ArgumentError(self, f"is given twice; give it once{several}")
+        setattr(namespace, self.dest, values)
 
 
 def add_model_options(
@@ -119,9 +137,9 @@ def load_model(options: argparse.Namespace) -> Sam:
 
 def positive(text: str) -> int:
     """Option value of 1 or more."""
-    number = int(text) if text.isdecimal() else 0
+    number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+        raise argparse.ArgumentTypeError(f"{shortened(text)!r} is not a number from 1 up")
     return number
 
 
@@ -184,7 +202,7 @@ def run(program: str, main: Callable[[], int]) -> int:
             if interruption.number is None:
                 code = _report(program, error)
             else:  # whatever an import or a library made of it
-                complain(f"{program}: interrupted; nothing was written")
+                complain(f"{program}: interrupted")
                 code = EXIT_INTERRUPTED
         return 128 + interruption.number if code == EXIT_INTERRUPTED and interruption.number else code
 
@@ -217,7 +235,9 @@ def frame_or_seconds(text: str) -> int | float:
     try:
         if ":" in text:
             seconds = 0.0
-            for part in text.split(":"):
+            for place, part in enumerate(text.split(":")):
+                if place and float(part) >= 60:
+                    raise ValueError
                 seconds = seconds * 60 + float(part)
             return seconds
         return float(text[:-1]) if text.endswith("s") else int(text)

@@ -244,7 +244,18 @@ def _check_outputs(options: argparse.Namespace, dataset: DavisDataset, folder: P
     for path in files:
         if dataset.is_dataset_folder(path.parent):
             raise OutputError(f"{path}: would be in the dataset's own folder; name another file")
+        if _is_result(path, folder, dataset):
+            raise OutputError(f"{path}: would be among the results, in {folder}; name another file")
         check_writable(path, overwrite=options.overwrite)
+
+
+def _is_result(path: Path, results: Path, dataset: DavisDataset) -> bool:
+    """Whether a file would be the record of a folder of results, or in the folder of a sequence's masks."""
+    path, results = path.resolve(), results.resolve()
+    if not path.is_relative_to(results):
+        return False
+    first, *others = path.relative_to(results).parts
+    return first in {each.name for each in dataset.sequences} if others else first == RUN_FILE
 
 
 def dataset_of(options: argparse.Namespace) -> DavisDataset:

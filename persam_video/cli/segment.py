@@ -87,6 +87,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--out",
         metavar="DIR",
+        action="once",
         type=path_name,
         required=True,
         help="write DIR/masks/<name>.png and DIR/overlays/<name>.jpg",
@@ -102,8 +103,8 @@ def _eval_parser() -> Parser:
         description="Score a dataset in PerSeg's layout: Images/<object>/NN.jpg, Annotations/<object>/NN.png; "
         "an object's first pair is the reference.",
     )
-    parser.add_argument("--root", metavar="DIR", type=path_name, required=True, help="the dataset")
-    parser.add_argument("--json", metavar="FILE", type=path_name, help="write all scores")
+    parser.add_argument("--root", metavar="DIR", action="once", type=path_name, required=True, help="the dataset")
+    parser.add_argument("--json", metavar="FILE", action="once", type=path_name, help="write all scores")
     parser.add_argument("--overwrite", action="store_true", help="replace a file of --json that exists")
     _add_options(parser)
     return parser
@@ -118,9 +119,15 @@ def _dreambooth_parser() -> Parser:
     parser.add_argument(
         "--dreambooth", metavar="DIR", type=path_name, required=True, help="folder of the subject's images"
     )
-    parser.add_argument("--mask", metavar="FILE", type=path_name, required=True, help="mask of the reference image")
-    parser.add_argument("--reference", metavar="IMAGE", type=path_name, help="default: the first image of the folder")
-    parser.add_argument("--out", metavar="DIR", type=path_name, required=True, help="write DIR/<name>.png")
+    parser.add_argument(
+        "--mask", metavar="FILE", action="once", type=path_name, required=True, help="mask of the reference image"
+    )
+    parser.add_argument(
+        "--reference", metavar="IMAGE", action="once", type=path_name, help="default: the first image of the folder"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", action="once", type=path_name, required=True, help="write DIR/<name>.png"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
     _add_options(parser)
     return parser
@@ -232,9 +239,12 @@ def _for_each(
 
 def _refuse_overlaps(options: argparse.Namespace, images: Sequence[Path], folders: Sequence[Path]) -> None:
     """Raise `OutputError` where outputs could replace an input."""
-    weights = [InputPath(Path(path)) for path in (options.checkpoint,) if path is not None]
-    inputs = [*(InputPath(path, is_mask=True) for path in images), *weights]
+    inputs = [*(InputPath(path, is_mask=True) for path in images), *_weights(options)]
     refuse_overlaps(inputs, [OutputPath(path, is_folder=True) for path in folders])
+
+
+def _weights(options: argparse.Namespace) -> list[InputPath]:
+    return [] if options.checkpoint is None else [InputPath(options.checkpoint)]
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -244,7 +254,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     objects = open_perseg(options.root)
     if options.json is not None:
         files = [path for each in objects for path in (*each.images, *each.annotations)]
-        refuse_overlaps(map(InputPath, files), [OutputPath(options.json)])
+        refuse_overlaps([*map(InputPath, files), *_weights(options)], [OutputPath(options.json)])
         check_writable(options.json, overwrite=options.overwrite)
     sam = load_model(options)
     scores = {
@@ -283,12 +293,13 @@ def _image_paths(files_and_folders: Sequence[Path], max_pixels: int | None) -> l
     Raises:
         InputError: a path is not an image file, a folder holds none, or two would have masks of the same name.
     """
-    from persam_video.files.images import check_image, image_files
+    from persam_video.files.images import check_image, image_files, warn_of_unread
 
     paths: list[Path] = []
     for path in files_and_folders:
         if path.is_dir():
             inside = image_files(path.iterdir())
+            warn_of_unread(path, inside, "image")
             if not inside:
                 raise InputError(f"{path}: holds no image; give images, or folders of them")
             paths += inside

@@ -71,13 +71,25 @@ def _parser() -> Parser:
     )
     add_annotation_options(parser)
     parser.add_argument(
-        "--masks", metavar="DIR", type=path_name, help="write a DAVIS mask of every frame: DIR/00000.png …"
+        "--masks",
+        metavar="DIR",
+        action="once",
+        type=path_name,
+        help="write a DAVIS mask of every frame: DIR/00000.png …",
     )
     parser.add_argument(
-        "--overlay", metavar="FILE", type=path_name, help="write a video (.mp4, .mov, .mkv) with the masks"
+        "--overlay",
+        metavar="FILE",
+        action="once",
+        type=path_name,
+        help="write a video (.mp4, .mov, .mkv) with the masks",
     )
     parser.add_argument(
-        "--save-targets", metavar="FILE", type=path_name, help="save the personalised objects, for --targets"
+        "--save-targets",
+        metavar="FILE",
+        action="once",
+        type=path_name,
+        help="save the personalised objects, for --targets",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_model_options(parser)
@@ -208,7 +220,9 @@ def _visibility(job: VideoRun) -> str:
     if shown:
         counts[0] += f" frame{'' if shown[0][1] == 1 else 's'}"
     more = len(job.visible_frames) - len(shown)
-    return f"visible: {', '.join(counts)}{f', and {more} more objects' if more else ''}"
+    if more:
+        counts.append(f"and {pluralize(more, 'more object')}")
+    return f"visible: {', '.join(counts)}"
 
 
 if __name__ == "__main__":

@@ -51,17 +51,17 @@ def check_writable(path: Path, *, overwrite: bool = True) -> None:
     Raises:
         OutputError: the file exists, the path is not one of a file, or its folder is not writable.
     """
+    if not path.name:
+        raise OutputError(f"{path} cannot be written (it is a folder); give the name of a file")
     try:
         found = path.stat() if path.exists() else None
         target = path.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.lstat()  # raises for a name that is too long
         folder = next(each for each in target.parents if each.exists())
         is_writable = os.access(folder, os.W_OK | os.X_OK)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            target.lstat()
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({one_line(error)}); give another file") from error
-    if not path.name:
-        raise OutputError(f"{path} cannot be written (it is a folder); give the name of a file")
     if found is not None and stat.S_ISREG(found.st_mode) and not overwrite:
         raise OutputError(f"{path} exists already; give {parameter('overwrite', True)} to replace it")
     if found is not None and not stat.S_ISREG(found.st_mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import stat
 from collections.abc import Collection, Generator, Iterable
@@ -16,9 +17,12 @@ from persam_video.errors import InputError, PersamError
 from persam_video.frame import Image
 from persam_video.messages import one_line, parameter
 
+logger = logging.getLogger(__name__)
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
+_NOTE_SUFFIXES = frozenset({".txt", ".csv", ".json", ".xml", ".md"})
 MAX_PIXELS = 1 << 26
 """Default limit of an image's or frame's pixels: 8192×8192. A file of a few hundred bytes can claim to be larger."""
 
@@ -96,6 +100,28 @@ def image_files(paths: Iterable[Path], suffixes: Collection[str] = IMAGE_SUFFIXE
         path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
     return sorted(files, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
+
+
+def warn_of_unread(folder: Path, read: Collection[Path], kind: str, *, folders: bool = False) -> None:
+    """Log a warning that names what is in a folder and is not read, but for hidden files and notes.
+
+    Args:
+        read: files that are read.
+        kind: of files that are: ``image`` or ``mask``.
+        folders: whether folders in it are named, too.
+    """
+    known = set(read)
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path not in known
+        and path.name[0] != "."
+        and path.suffix.lower() not in _NOTE_SUFFIXES
+        and (folders or not path.is_dir())
+    )
+    if others:
+        some = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        logger.warning(f"{folder}: not read, as they are no {kind} files: {some}")
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:

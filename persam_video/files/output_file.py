@@ -26,12 +26,12 @@ class OutputFile:
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
+        check_writable(path, overwrite=overwrite)
         self.path = path
         self.partial = partial_path(path)
         self._lock: OutputLock | None = None
         self._folders = CreatedFolders()
         try:
-            check_writable(path, overwrite=overwrite)
             self._folders.create(path.parent)
             self._lock = OutputLock(path)
             check_writable(path, overwrite=overwrite)  # another run may just have finished

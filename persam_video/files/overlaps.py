@@ -46,27 +46,28 @@ def refuse_overlaps(inputs: Iterable[InputPath], outputs: Sequence[OutputPath]) 
         OutputError: an output is an input or holds one, or two outputs are the same or one lies in a file.
         OSError: a path cannot be looked up.
     """
-    names = [_names(output.path) for output in outputs]
+    keys = [_key(output.path) for output in outputs]
     for given in inputs:
-        given_names, folder_names = _names(given.path), _names(given.path.parent) if given.is_mask else set()
-        for output, output_names in zip(outputs, names, strict=True):
-            if output_names & given_names:
+        key, folder_key = _key(given.path), _key(given.path.parent) if given.is_mask else None
+        for output, output_key in zip(outputs, keys, strict=True):
+            if output_key == key:
                 raise OutputError(f"{output.path}: is an input; name another place for the output")
-            if output.is_folder and output_names & folder_names:
+            if output.is_folder and output_key == folder_key:
                 raise OutputError(f"{output.path}: holds the input {given.path}; name another place for the output")
-    for (first, first_names), (second, second_names) in combinations(zip(outputs, names, strict=True), 2):
-        if first_names & second_names:
+    for (first, first_key), (second, second_key) in combinations(zip(outputs, keys, strict=True), 2):
+        if first_key == second_key:
             raise OutputError(f"{second.path}: is given as two outputs; name another place for one of them")
         for outer, inner in ((first, second), (second, first)):
             if not outer.is_folder and outer.path.resolve() in inner.path.resolve().parents:
-                raise OutputError(f"{inner.path}: lies in {outer.path}, which is a file; name another place for one")
+                kind = "a folder" if outer.path.is_dir() else "a file"
+                raise OutputError(f"{inner.path}: lies in {outer.path}, which is {kind}; name another place for one")
 
 
-def _names(path: Path) -> set[Path | tuple[int, int]]:
-    """Keys by which a file is recognised: its path without links and, where it exists, its device and inode, which hard
-    links share, and names in other letters on disks that do not tell them apart."""
-    names: set[Path | tuple[int, int]] = {path.resolve()}
-    with suppress(FileNotFoundError, NotADirectoryError):
-        status = path.stat()
-        names.add((status.st_dev, status.st_ino))
-    return names
+def _key(path: Path) -> Path | tuple[int, int]:
+    """Key by which a file is recognised: its device and inode, which all its names share; where it does not exist, its
+    path without links."""
+    for name in (path, resolved := path.resolve()):  # the latter also where .. follows a folder that does not exist
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = name.stat()
+            return status.st_dev, status.st_ino
+    return resolved

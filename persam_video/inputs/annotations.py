@@ -3,19 +3,23 @@ masks of later frames. Without torch, so that errors are reported before a model
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
 from persam_video.errors import AnnotationError
+from persam_video.files.json_file import shortened
 from persam_video.frame import LabelMap, ids_in
 from persam_video.inputs.coco import CocoAnnotations, read_coco
 from persam_video.inputs.first_mask import MaskSource, load_masks
-from persam_video.inputs.later_masks import LaterMasks, MasksByFrame
+from persam_video.inputs.later_masks import LaterMasks, MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts, read_prompts
 from persam_video.messages import parameter
 from persam_video.video.reader import VideoReader
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ def read_annotations(
             width=info.width,
             height=info.height,
             pixel_aspect=info.pixel_aspect,
+            index=first.index,
+            frame_name=first.name,
             frame_count=info.frame_count,
         )
     given = _read_prompts(first_prompts)
@@ -77,7 +83,9 @@ def read_annotations(
         label_map = coco.label_map if coco.label_map.any() else None
         given, names = (*given, *coco.prompts), coco.names
     prompts = check_prompts(given, width=info.width, height=info.height)
-    later = LaterMasks(later_masks, width=info.width, height=info.height, pixel_aspect=info.pixel_aspect)
+    later = LaterMasks(
+        _by_number(reader, later_masks), width=info.width, height=info.height, pixel_aspect=info.pixel_aspect
+    )
     if (of_first := later.pop(first)) is not None:
         if label_map is not None:
             raise AnnotationError(f"frame {first.index}, the first, has two masks; give one")
@@ -92,11 +100,25 @@ def read_annotations(
     return Annotations(label_map, prompts, later, names)
 
 
+def _by_number(reader: VideoReader, masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
+    """Masks by frame number, which is looked up where a frame is named."""
+    numbered = []
+    for frame, mask in frames_and_masks(masks):
+        number = reader.index_of(frame) if isinstance(frame, str) else frame
+        if number is None:
+            what = mask if isinstance(mask, (str, PathLike)) else f"the mask of frame {shortened(frame)}"
+            raise AnnotationError(f"{what}: is not named by its frame; name it like {reader.first.name}.png")
+        if isinstance(frame, int) and (name := reader.name_of(frame)) and name.isdecimal() and int(name) != frame:
+            logger.warning(f"the mask of frame {frame} is taken for that of {name}, as frames are counted from 0")
+        numbered.append((number, mask))
+    return numbered
+
+
 def _read_prompts(prompts: Iterable[ObjectPrompt | str | Path] | str | Path) -> tuple[ObjectPrompt, ...]:
     """Prompts, some of which may be files of them."""
     if isinstance(prompts, (str, PathLike)):
         return read_prompts(prompts)
-    if isinstance(prompts, ObjectPrompt) or not isinstance(prompts, Iterable):
+    if isinstance(prompts, (ObjectPrompt, Mapping)) or not isinstance(prompts, Iterable):
         kind = type(prompts).__name__
         raise AnnotationError(
             f"{parameter('first_prompts')} is of the type {kind}; give a list of ObjectPrompt, or a file"
@@ -117,4 +139,5 @@ def _read_coco(reader: VideoReader, path: str | Path, image: str | int | None) -
         frame_index=first.index,
         video_name=info.path.name if info.is_images else info.path.stem,
         frame_count=info.frame_count,
+        is_named=info.is_images,
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from persam_video.errors import AnnotationError
 from persam_video.files.json_file import read_json, shortened
 from persam_video.frame import MAX_OBJECT_ID, LabelMap, ids_in
-from persam_video.inputs.coco_images import CocoImage, Key, find_image
+from persam_video.inputs.coco_images import CocoImage, Key, find_image, some_names
 from persam_video.inputs.coco_parser import CocoEntry, parse_coco
 from persam_video.inputs.json_values import coordinate, listed
 from persam_video.inputs.prompts import Box, ObjectPrompt
@@ -54,6 +54,7 @@ def read_coco(
     frame_index: int | None = None,
     video_name: str = "",
     frame_count: int | None = None,
+    is_named: bool = True,
 ) -> CocoAnnotations:
     """Masks and boxes of one image from a file in COCO's format; the objects get ids 1, 2, … in the order of the file.
 
@@ -71,6 +72,7 @@ def read_coco(
         frame_index: number of the frame in the video, from 0; None: that in its name.
         video_name: name of the video, without suffix, which tells the images of several videos apart.
         frame_count: of the video, if it is known.
+        is_named: whether ``image_name`` is that of an image file, not the frame's number.
 
     Returns:
         Label map of the annotations with a segmentation, uint8, height×width (where they overlap, the later one wins),
@@ -92,6 +94,7 @@ def read_coco(
             frame_index=frame_index,
             video_name=video_name,
             frame_count=frame_count,
+            is_named=is_named,
         )
         if sum(each.key == found.key for each in images) > 1:
             raise AnnotationError(
@@ -99,11 +102,17 @@ def read_coco(
             )
         if found.size is not None and found.size != (width, height):
             raise AnnotationError(
-                f"{path}: its image is {found.size[0]}×{found.size[1]}, the video's first frame {width}×{height}"
+                f"{path}: its image is {found.size[0]}×{found.size[1]}, the video's first frame {width}×{height}; "
+                "annotate a frame of this size"
             )
         mine = [each for each in entries if each.image == found.key]
         if not mine:
-            raise AnnotationError(f"{path}: holds no annotation of {shortened(found.name)}")
+            annotated = {each.image for each in entries}
+            others = some_names([each for each in images if each.key in annotated])
+            raise AnnotationError(
+                f"{path}: holds no annotation of {shortened(found.name)}; it holds some of {others}: choose one with "
+                f"{parameter('coco_image')}"
+            )
         if len(mine) > MAX_OBJECT_ID:
             raise AnnotationError(f"{path}: {len(mine)} annotations; {MAX_OBJECT_ID} objects at most can be tracked")
         _warn_of_others(path, images, found, entries)
@@ -185,7 +194,7 @@ def _mask(segmentation: Any, width: int, height: int) -> npt.NDArray[np.bool_] |
 def _box(box: Any) -> Box:
     """XYXY of a box with width and height."""
     if box is None:
-        raise ValueError("its polygons have fewer than 3 points, and it has no bbox")
+        raise ValueError("it has neither a bbox nor a polygon of 3 points")
     values = listed(box, "a bbox")
     if len(values) != 4:
         raise ValueError(f"a bbox of {len(values)} numbers; it is [x, y, width, height]")

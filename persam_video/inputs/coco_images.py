@@ -56,6 +56,7 @@ def find_image(
     frame_index: int | None = None,
     video_name: str = "",
     frame_count: int | None = None,
+    is_named: bool = True,
 ) -> CocoImage:
     """Image of a frame: the chosen one; the only one; or that of the frame's name, or its number among all.
 
@@ -67,6 +68,7 @@ def find_image(
         frame_index: number of the frame in the video, from 0; None: that in its name.
         video_name: name of the video, without suffix; it tells the images of several videos apart.
         frame_count: of the video; None: unknown.
+        is_named: whether the frame's name is that of its image file, not its number.
 
     Raises:
         AnnotationError: there is no such image, or it is not clear which one it is.
@@ -75,6 +77,13 @@ def find_image(
         return _chosen(images, str(chosen), path)
     if len(images) == 1:
         return images[0]
+    candidates = _of_video(images, video_name)
+    numbers = _numbers([each.stem for each in candidates])
+    by_number = {} if numbers is None else dict(zip(numbers, candidates, strict=True))
+    counts_from_1 = sorted(by_number) == [*range(1, len(by_number) + 1)]
+    if counts_from_1 and not is_named and frame_index is not None and frame_index + 1 in by_number:
+        # Before names are compared: the frame's own is counted from 0.
+        return _taken(by_number[frame_index + 1], frame_index, "as the images are counted from 1", path)
     name, stem = _file_name(frame_name), _without_suffix(_file_name(frame_name))
     for same in (
         [each for each in images if _file_name(each.name) == name],
@@ -87,10 +96,7 @@ def find_image(
     digits = re.search("[0-9]{1,9}$", stem)
     named = None if digits is None else int(digits[0])
     index = named if frame_index is None else frame_index
-    candidates = _of_video(images, video_name)
-    numbers = _numbers([each.stem for each in candidates])
-    if numbers is not None:
-        by_number = dict(zip(numbers, candidates, strict=True))
+    if by_number:
         if named is not None and named != index and named in by_number:  # both count as the files do
             return by_number[named]
         if index is not None and (found := _of_number(by_number, index, path, frame_count)):
@@ -98,7 +104,7 @@ def find_image(
     elif index is not None and frame_count == len(candidates) and index < len(candidates):
         return _taken(candidates[index], index, "in the order of the file", path)
     raise AnnotationError(
-        f"{path}: holds no image {frame_name}; it holds {_some(images)}: choose one with {parameter('coco_image')}"
+        f"{path}: holds no image {frame_name}; it holds {some_names(images)}: choose one with {parameter('coco_image')}"
     )
 
 
@@ -112,10 +118,10 @@ def _chosen(images: Sequence[CocoImage], chosen: str, path: Path) -> CocoImage:
             return same[0]
         if same:
             raise AnnotationError(
-                f"{path}: holds {len(same)} images {chosen}: {_some(same)}; give the whole name of one"
+                f"{path}: holds {len(same)} images {chosen}: {some_names(same)}; give the whole name of one"
             )
     what = parameter("coco_image", chosen)
-    raise AnnotationError(f"{path}: holds no image of {what}; it holds {_some(images)}")
+    raise AnnotationError(f"{path}: holds no image of {what}; it holds {some_names(images)}")
 
 
 def _of_number(images: Mapping[int, CocoImage], index: int, path: Path, frame_count: int | None) -> CocoImage | None:
@@ -166,5 +172,5 @@ def _without_suffix(name: str) -> str:
     return re.sub(r"(?<=.)\.[A-Za-z]{1,5}$", "", name)
 
 
-def _some(images: Sequence[CocoImage]) -> str:
+def some_names(images: Sequence[CocoImage]) -> str:
     return ", ".join(shortened(each.name) for each in images[:3]) + (", …" if len(images) > 3 else "")

@@ -106,8 +106,6 @@ def _entries(content: dict[str, Any], place: int) -> Iterator[CocoEntry]:
                 yield CocoEntry((video, index), segmentation, box, category, str(place))
         return
     segmentation, box = _given(content.get("segmentation")), _given(content.get("bbox"))
-    if segmentation is None and box is None:
-        raise ValueError("an annotation with neither bbox nor segmentation")
     attributes = content.get("attributes")
     track = content.get("track_id", attributes.get("track_id") if isinstance(attributes, dict) else None)
     yield CocoEntry(_id(content.get("image_id")), segmentation, box, category, _id(track))

@@ -19,7 +19,7 @@ from persam_video.files.json_file import shortened
 from persam_video.frame import IGNORE_ID, MAX_OBJECT_ID, LabelMap
 from persam_video.inputs.mask_array import is_list_of_masks, values_of_array
 from persam_video.inputs.mask_file import read_values, values_of_image
-from persam_video.inputs.mask_folder import masks_of_first_frame
+from persam_video.inputs.mask_folder import masks_of_frame
 from persam_video.inputs.mask_size import VideoSize
 from persam_video.inputs.pixel_values import Origin, PixelValues, Values, distinct
 from persam_video.inputs.soft_edges import refuse_soft_edges
@@ -44,6 +44,8 @@ def load_first_masks(
     width: int,
     height: int,
     pixel_aspect: Fraction | float | None = None,
+    index: int = 0,
+    frame_name: str | None = None,
     frame_count: int | None = None,
 ) -> LabelMap:
     """Label map of a frame from its mask files.
@@ -57,12 +59,14 @@ def load_first_masks(
 
     Args:
         sources: one image file; or one folder, with one image file a frame, of which the first in natural order is
-            read, or one an object (`masks_of_first_frame`); or several image files of one object each (0 = background,
+            read, or one an object (`masks_of_frame`); or several image files of one object each (0 = background,
             one other value), which become ids 1, 2, ... in this order. Where two of these overlap, the later one wins,
             and a warning is logged.
         width: of the video, pixels.
         height: of the video, pixels.
         pixel_aspect: width of the video's pixels by their height; a mask of the size in which it is shown fits.
+        index: of the frame in its video, by which its file in a folder is found.
+        frame_name: `Frame.name`, by which it is found before that; None: unknown.
         frame_count: of the video; it helps to tell a folder of frames from one of objects.
 
     Returns:
@@ -76,10 +80,16 @@ def load_first_masks(
         sources = [sources]
     paths = [_path_of(source) for source in sources]
     if not paths:
-        raise AnnotationError("no first mask was given: it must be one or several image files, or a folder of masks")
+        raise AnnotationError("no mask was given: it must be one or several image files, or a folder of masks")
     video = VideoSize(width, height, pixel_aspect)
     if len(paths) == 1 and paths[0].is_dir():
-        paths = masks_of_first_frame(paths[0], frame_count=frame_count, max_pixels=video.max_mask_pixels)
+        paths = masks_of_frame(
+            paths[0],
+            index=index,
+            frame_name=frame_name,
+            frame_count=frame_count,
+            max_pixels=video.max_mask_pixels,
+        )
     if len(paths) == 1:
         return _checked(read_values(paths[0], video), str(paths[0]), video)
     return _merged({i: (path, str(path)) for i, path in enumerate(paths, start=1)}, video)
@@ -120,7 +130,7 @@ def check_label_map(
             without a pixel after resizing, or covered by later ones.
     """
     video = VideoSize(width, height, pixel_aspect)
-    if is_list_of_masks(label_map) and len(label_map) == 1:
+    if is_list_of_masks(label_map) and len(label_map) == 1 and not _is_path(label_map[0]):
         label_map = label_map[0]
     if isinstance(label_map, Mapping):
         if not label_map:
@@ -143,13 +153,23 @@ def load_masks(
     height: int,
     name: str = "the first mask",
     pixel_aspect: Fraction | float | None = None,
+    index: int = 0,
+    frame_name: str | None = None,
     frame_count: int | None = None,
 ) -> LabelMap:
     """Label map of a frame from files or from memory: `load_first_masks` or `check_label_map`."""
     if isinstance(source, Iterable) and not _is_whole(source):
         source = list(source)  # of a generator
     if _is_path(source) or (isinstance(source, (list, tuple)) and all(map(_is_path, source))):
-        return load_first_masks(source, width=width, height=height, pixel_aspect=pixel_aspect, frame_count=frame_count)
+        return load_first_masks(
+            source,
+            width=width,
+            height=height,
+            pixel_aspect=pixel_aspect,
+            index=index,
+            frame_name=frame_name,
+            frame_count=frame_count,
+        )
     return check_label_map(source, width=width, height=height, name=name, pixel_aspect=pixel_aspect)
 
 
@@ -165,9 +185,9 @@ def _is_whole(value: object) -> bool:
 
 def _path_of(source: object) -> Path:
     if not _is_path(source):
-        raise AnnotationError(f"a first mask is of the type {type(source).__name__}; give names of image files")
+        raise AnnotationError(f"a mask is of the type {type(source).__name__}; give names of image files")
     if not str(source):
-        raise AnnotationError("the name of a first mask is empty; give an image file, or a folder of masks")
+        raise AnnotationError("the name of a mask is empty; give an image file, or a folder of masks")
     return Path(source)
 
 
@@ -199,7 +219,7 @@ def _checked(found: PixelValues, name: str, video: VideoSize) -> LabelMap:
 def _merged(masks: Mapping[int, tuple[MaskSource, str]], video: VideoSize) -> LabelMap:
     """Label map of masks of one object each, by object id, with names; a later mask covers those before it."""
     if len(masks) > MAX_OBJECT_ID:
-        raise AnnotationError(f"{len(masks)} first masks were given: {MAX_OBJECT_ID} objects at most can be tracked")
+        raise AnnotationError(f"{len(masks)} masks were given: {MAX_OBJECT_ID} objects at most can be tracked")
     label_map = np.zeros((video.height, video.width), np.uint8)
     for object_id, (source, name) in masks.items():
         mask = _mask_of_object(source, name, video) != 0
@@ -237,7 +257,7 @@ def _mask_of_object(mask: MaskSource, name: str, video: VideoSize) -> LabelMap:
             refuse_soft_edges(values.astype(np.uint8), name)
         some = ", ".join(str(value) for value in found[:6]) + (", ..." if len(found) > 6 else "")
         raise AnnotationError(
-            f"{name} has the pixel values {some}; where several first masks are given, each must be of one object: "
+            f"{name} has the pixel values {some}; where several masks are given, each must be of one object: "
             "0 = background and one other value"
         )
     return _checked(PixelValues(values != 0, "settled"), name, video)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from os import PathLike
@@ -11,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from persam_video.errors import AnnotationError
+from persam_video.files.images import warn_of_unread
 from persam_video.files.json_file import shortened
 from persam_video.frame import Frame, LabelMap
 from persam_video.inputs.first_mask import MaskSource, load_masks
-from persam_video.inputs.mask_folder import mask_files, warn_of_unread
+from persam_video.inputs.mask_folder import mask_files
 from persam_video.messages import parameter
 
-MasksByFrame = Mapping[int, MaskSource] | Iterable[tuple[int, MaskSource]]
-"""Masks by frame number, from 0; or pairs of both."""
+MasksByFrame = Mapping[int | str, MaskSource] | Mapping[int, MaskSource] | Iterable[tuple[int | str, MaskSource]]
+"""Masks by frame number, from 0, or name (`Frame.name`); or pairs of both."""
 
 
 class LaterMasks:
@@ -27,7 +27,7 @@ class LaterMasks:
     All are checked at once. Files are read again when their frame comes, so that a folder of masks takes no memory.
 
     Args:
-        masks: frame numbers, from 0, and the masks of these frames.
+        masks: frame numbers, from 0, and the masks of these frames, from `frames_and_masks`.
         width: of the video, pixels.
         height: of the video, pixels.
         pixel_aspect: width of the video's pixels by their height.
@@ -36,13 +36,18 @@ class LaterMasks:
     """
 
     def __init__(
-        self, masks: MasksByFrame, *, width: int, height: int, pixel_aspect: Fraction | float | None = None
+        self,
+        masks: Iterable[tuple[int, MaskSource]],
+        *,
+        width: int,
+        height: int,
+        pixel_aspect: Fraction | float | None = None,
     ) -> None:
         self._width = width
         self._height = height
         self._pixel_aspect = pixel_aspect
         self._masks: dict[int, Path | LabelMap] = {}
-        for number, source in frames_and_masks(masks):
+        for number, source in masks:
             if number in self._masks:
                 both = [str(each) for each in (self._masks[number], source) if isinstance(each, (str, PathLike))]
                 names = f", {' and '.join(both)}" if both else ""
@@ -62,11 +67,18 @@ class LaterMasks:
 
     def _load(self, number: int, source: MaskSource) -> LabelMap:
         name = f"the mask of frame {number}"
-        return load_masks(source, width=self._width, height=self._height, name=name, pixel_aspect=self._pixel_aspect)
+        return load_masks(
+            source,
+            width=self._width,
+            height=self._height,
+            name=name,
+            pixel_aspect=self._pixel_aspect,
+            index=number,
+        )
 
 
-def frames_and_masks(masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
-    """Pairs of a frame number and its mask, which is not checked.
+def frames_and_masks(masks: MasksByFrame) -> list[tuple[int | str, MaskSource]]:
+    """Pairs of a frame's number or name and its mask, which is not checked.
 
     Raises:
         AnnotationError: they are no mapping or pairs, or a frame number is none.
@@ -76,11 +88,14 @@ def frames_and_masks(masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
         raise AnnotationError(
             f"{name} is of the type {type(masks).__name__}; give masks by frame number, as {{50: mask}}"
         )
-    pairs = []
+    pairs: list[tuple[int | str, MaskSource]] = []
     for pair in masks.items() if isinstance(masks, Mapping) else masks:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise AnnotationError(f"{name} holds {shortened(pair)}; give pairs of a frame number and a mask")
         number, mask = pair
+        if isinstance(number, str):
+            pairs.append((number, mask))
+            continue
         if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
             raise AnnotationError(f"{name}: {shortened(number)} is no frame number; give whole numbers from 0")
         if number < 0:
@@ -89,19 +104,16 @@ def frames_and_masks(masks: MasksByFrame) -> list[tuple[int, MaskSource]]:
     return pairs
 
 
-def masks_in(folder: Path) -> list[tuple[int, Path]]:
-    """Masks of a folder, each named by its frame number: ``00012.png`` for frame 12.
+def masks_in(folder: Path) -> list[tuple[str, Path]]:
+    """Masks of a folder, each with the name of its frame: ``00012`` of ``00012.png``.
 
     A warning names what else there is.
 
     Raises:
-        AnnotationError: the folder cannot be read, there is no mask, or one has another name.
+        AnnotationError: the folder cannot be read, or there is no mask.
     """
-    files, others = mask_files(folder)
+    files = mask_files(folder)
     if not files:
         raise AnnotationError(f"{folder}: holds no mask; it should hold PNGs named by frame, like 00012.png")
-    for path in files:
-        if not re.fullmatch("[0-9]{1,12}", path.stem):
-            raise AnnotationError(f"{path}: is not named by its frame; name it like 00012.png")
-    warn_of_unread(folder, others)
-    return [(int(path.stem), path) for path in files]
+    warn_of_unread(folder, files, "mask", folders=True)
+    return [(path.stem, path) for path in files]

@@ -12,65 +12,79 @@ import numpy as np
 import numpy.typing as npt
 
 from persam_video.errors import AnnotationError
-from persam_video.files.images import natural_key, open_image
-from persam_video.messages import one_line, parameter
+from persam_video.files.images import natural_key, open_image, warn_of_unread
+from persam_video.messages import one_line
 
 logger = logging.getLogger(__name__)
 
 _MASK_SUFFIXES = frozenset({".png", ".bmp", ".gif", ".pgm", ".tif", ".tiff"})
-_NOTE_SUFFIXES = frozenset({".txt", ".csv", ".json", ".xml", ".md"})
 _SAMPLE = 10  # files of a folder that are compared
 
 
-def masks_of_first_frame(folder: Path, *, frame_count: int | None = None, max_pixels: int | None = None) -> list[Path]:
-    """Mask files of a folder that belong to the first frame: the first one, or all of them, of one object each.
+def masks_of_frame(
+    folder: Path,
+    *,
+    index: int = 0,
+    frame_name: str | None = None,
+    frame_count: int | None = None,
+    max_pixels: int | None = None,
+) -> list[Path]:
+    """Mask files of a folder that belong to one frame: the one with its name or number, or all of them, of one object
+    each. For frame 0, where none has its name or number, it is the first one.
 
     The files are of one object each if each holds one, they hardly overlap, as masks of following frames do, and they
     have names, or numbers that are not filled up with zeros as those of frames are.
 
     Args:
-        folder: with files such as 00000.png, of which the first in natural order is of the first frame; or bike.png and
-            rider.png.
+        folder: with files such as 00000.png, of one frame each; or bike.png and rider.png.
+        index: of the frame in its video.
+        frame_name: `Frame.name`; None: unknown.
         frame_count: of the video; None: unknown.
         max_pixels: limit of a mask's pixels; None: that of images.
 
     Raises:
-        AnnotationError: the folder cannot be read or holds no mask, or it is not clear of which kind it is.
+        AnnotationError: the folder cannot be read or holds no mask of the frame, or it is not clear of which kind it
+            is.
     """
-    files, others = mask_files(folder)
+    files = mask_files(folder)
     if not files:
         raise AnnotationError(
-            f"{folder} holds no mask; it must hold image files such as 00000.png, of which the first one is read"
+            f"{folder} holds no mask; it must hold image files such as 00000.png, of which that of the frame is read"
         )
-    warn_of_unread(folder, [path for path in others if path.suffix.lower() not in _NOTE_SUFFIXES])
-    if len(files) == 1 or _are_frames(folder, files, frame_count, max_pixels):
-        return files[:1]
+    warn_of_unread(folder, files, "mask", folders=True)
+    if len(files) == 1:
+        return files
+    if _are_frames(folder, files, frame_count, max_pixels):
+        return [_of_frame(folder, files, index, frame_name)]
     named = ", ".join(f"{i} = {path.name}" for i, path in enumerate(files, start=1))
     logger.warning(f"{folder}: its files were taken for masks of one object each: {named}")
     return files
 
 
-def mask_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files of a folder that are masks by their suffix, in natural order, and everything else that is not hidden.
+def _of_frame(folder: Path, files: Sequence[Path], index: int, frame_name: str | None) -> Path:
+    for path in files:
+        if path.stem == frame_name:
+            return path
+    digits = _numbers([path.stem for path in files]) or []
+    for path, number in zip(files, digits, strict=False):
+        if int(number) == index:
+            return path
+    if index == 0:
+        return files[0]
+    raise AnnotationError(f"{folder}: holds no mask of frame {index}; give the file of its mask")
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """Files of a folder that are masks by their suffix, in natural order.
 
     Raises:
         AnnotationError: the folder cannot be read.
     """
     try:
-        found = sorted(
-            (path for path in folder.iterdir() if path.name[0] != "."), key=lambda each: natural_key(each.name)
-        )
+        found = [path for path in folder.iterdir() if path.name[0] != "." and path.suffix.lower() in _MASK_SUFFIXES]
     except OSError as error:
         raise AnnotationError(f"{folder} cannot be read ({one_line(error)})") from error
-    masks = [path for path in found if path.suffix.lower() in _MASK_SUFFIXES and not path.is_dir()]
-    return masks, [path for path in found if path not in set(masks)]
-
-
-def warn_of_unread(folder: Path, paths: Sequence[Path]) -> None:
-    """Log a warning that names what is in a folder and is not read."""
-    if paths:
-        some = ", ".join(path.name for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-        logger.warning(f"{folder}: not read, as they are no mask files: {some}")
+    return sorted((path for path in found if not path.is_dir()), key=lambda each: natural_key(each.name))
 
 
 def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, max_pixels: int | None) -> bool:
@@ -79,7 +93,6 @@ def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, ma
     Raises:
         AnnotationError: neither is clear.
     """
-    first = parameter("first_mask")
     digits = _numbers([path.stem for path in files])
     is_padded = digits is not None and min(map(len, digits)) >= 4  # as 00012
     try:
@@ -94,7 +107,7 @@ def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, ma
         other = next(path for path, mask in zip(files, masks, strict=False) if mask is None)
         raise AnnotationError(
             f"{folder}: holds {len(files)} masks without frame numbers, and {other.name} is not of one object; give "
-            f"{first} one file, or several of one object each"
+            "one file, or several of one object each"
         )
     overlaps = [_overlap(a, b) for a, b in pairwise(masks) if a is not None and b is not None]
     overlap, is_apart = float(np.median(overlaps)), max(overlaps) < 0.1
@@ -108,7 +121,7 @@ def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, ma
         return False
     raise AnnotationError(
         f"{folder}: holds {len(files)} masks, which may be of one frame each or of one object each; if of one frame "
-        f"each, give {first} the first file, {files[0]}; if of one object each, give it all files"
+        f"each, give the file of the frame, such as {files[0]}; if of one object each, give all files"
     )
 
 

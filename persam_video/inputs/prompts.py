@@ -105,7 +105,10 @@ def read_prompts(path: str | Path) -> tuple[ObjectPrompt, ...]:
     """
     content = read_json(path, AnnotationError)
     try:
-        return tuple(_prompt_of(_id_of(key), each) for key, each in mapping(content, "the file").items())
+        prompts = tuple(_prompt_of(_id_of(key), each) for key, each in mapping(content, "the file").items())
+        if not prompts:
+            raise ValueError("no object")
+        return prompts
     except ValueError as error:
         raise AnnotationError(
             f"{path}: is not in the format of boxes and points ({one_line(error)}); it should hold "

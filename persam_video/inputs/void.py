@@ -32,7 +32,8 @@ def settle_void(values: LabelMap, *, origin: Origin, name: str) -> LabelMap:
 
     - objects, if the ids are spread over the greys, as 127 and 255 or 85, 170 and 255: all get ids 1, 2, … in their
       order, and a warning names them; in an indexed image, where 255 is void by convention, they are refused;
-    - void, as they always were, if they are in an indexed image; or no wider than a rim in a mask that counts 1, 2, …;
+    - void, as they always were, if they are in an indexed image, with a warning of wide ones; or no wider than a rim in
+      a mask that counts 1, 2, …;
     - refused if they are in another image, as it may be meant either way; of an array a warning is logged.
 
     Args:
@@ -48,6 +49,12 @@ def settle_void(values: LabelMap, *, origin: Origin, name: str) -> LabelMap:
         return values
     is_spread = _is_spread(ids)
     if origin == "indexed" and not is_spread:
+        area, is_wide = _areas_beside_strips(values)
+        if area and is_wide:
+            logger.warning(
+                f"{name}: {pluralize(area, 'pixel')} of 255, which is void in an indexed image, are ignored; if they "
+                "are an object, give it another id"
+            )
         return values
     greys = ", ".join(map(str, ids[:-1]))
     if _is_rim(values, is_spread=is_spread):

@@ -22,8 +22,8 @@ _BLOCK = 8
 _NOISE_VARIANCE = 10.0
 """Of grey values, 0 to 255: contrast below is that of noise, and flat blocks explain one another."""
 _QUANTILE = 0.7
-"""Rest of the contrast that must be explained for two frames to be of one scene is 1 - this: what is occluded, blurred
-or leaves the frame does not count, as long as 30 % of the contrast stays."""
+"""Of the explained shares, weighted by contrast: up to 70 % of the contrast may be occluded, blurred or out of the
+frame."""
 MIN_EXPLAINED = 0.5
 """Explained below this is a cut where the colours have changed. `tools/scene_cuts.py pairs` shows the distributions on
 both sides of it."""

@@ -94,7 +94,8 @@ class ImageEncoder:
     def _to_device(self, images: Sequence[Image]) -> Tensor:
         """Images as a tensor, uint8, B×H×W×3, on the device; a single one shares its memory with it where it can."""
         image = images[0]
-        if self._device.type == "cpu" and len(images) == 1 and image.flags.c_contiguous and image.flags.writeable:
+        shares = image.flags.c_contiguous and image.flags.writeable and min(image.strides) >= 0  # as of one column
+        if self._device.type == "cpu" and len(images) == 1 and shares:
             return torch.from_numpy(image)[None]
         # Pinned memory, so that the copy to a GPU is asynchronous.
         pixels = torch.empty((len(images), *image.shape), dtype=torch.uint8, pin_memory=self._device.type == "cuda")

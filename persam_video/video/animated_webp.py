@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -42,7 +42,8 @@ class AnimatedWebp:
 
     def __init__(self, media: MediaFile, max_pixels: int | None = None) -> None:
         self.media: MediaFile | None = None  # there is no audio
-        self.path = media.path
+        self.path, self.paths = media.path, media.paths
+        self.names: Sequence[str] | None = None
         self._media = media
         limit = MAX_PIXELS if max_pixels is None else max_pixels
         try:

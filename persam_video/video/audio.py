@@ -128,7 +128,7 @@ class AudioCopy:
         while True:
             try:
                 following = next(self._packets, None)
-            except av.FFmpegError as error:
+            except (av.FFmpegError, OSError) as error:  # the latter of an open file's own read
                 self._fail(reason_of(error))
                 self._packets = iter(())
                 return None

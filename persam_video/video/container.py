@@ -16,6 +16,7 @@ from persam_video.video.media_file import MediaFile
 
 KINDS = "give an mp4, mov, mkv, webm, avi, ts or gif file, a folder of images, or a pattern of image files"
 
+_MOST_PIXELS = 2**31 - 1  # that FFmpeg counts
 _RAW = (
     "mpegvideo mpeg1video mpeg2video m4v h261 h263 h264 hevc vvc vc1 vc1test av1 obu ivf evc dirac cavsvideo avs2 avs3 "
     "mjpeg mjpeg_2000 dnxhd apv"
@@ -97,7 +98,7 @@ def decoder_options(max_pixels: int) -> dict[str, str]:
 
     FFmpeg counts the padding of its buffers, which for small frames is more than the frame.
     """
-    return {"max_pixels": str(2 * max_pixels + (1 << 16))}
+    return {"max_pixels": str(min(2 * max_pixels + (1 << 16), _MOST_PIXELS))}
 
 
 def _refusal(media: MediaFile, error: Exception) -> VideoError:

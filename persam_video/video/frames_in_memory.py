@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sized
+from collections.abc import Generator, Iterable, Sequence, Sized
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class FramesInMemory:
     stream_index: int | None = None
     path = Path("frames")
     """Stands for the name of a file, in messages and in the names of outputs."""
+    paths: Sequence[Path] = ()
+    names: Sequence[str] | None = None
 
     def __init__(self, images: Iterable[object], frame_rate: Fraction) -> None:
         self._images: Iterable[object] = images

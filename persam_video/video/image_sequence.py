@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from persam_video.errors import DamagedVideoError, InputError, VideoError
-from persam_video.files.images import IMAGE_SUFFIXES, image_files, read_image
+from persam_video.files.images import IMAGE_SUFFIXES, image_files, read_image, warn_of_unread
 from persam_video.frame import Frame
 from persam_video.messages import one_line, pluralize
 from persam_video.video.media_file import MediaFile
@@ -41,9 +41,10 @@ class ImageSequence:
         else:
             self._paths = list(source)
             self.path = _common_folder(self._paths)
+        self.paths: Sequence[Path] = [self.path, *self._paths]
         names = [path.stem for path in self._paths]
         # They may be from several folders.
-        self._names = names if len(set(names)) == len(names) else [f"{i:05d}" for i in range(len(names))]
+        self.names: Sequence[str] = names if len(set(names)) == len(names) else [f"{i:05d}" for i in range(len(names))]
         self.frame_rate: Fraction | None = frame_rate
         self.time_base = 1 / frame_rate
         self.pixel_aspect = Fraction(1)
@@ -57,7 +58,7 @@ class ImageSequence:
             DamagedVideoError: an image cannot be read, or has another size than the first one.
         """
         size: tuple[int, int] | None = None
-        for index, (path, name) in enumerate(zip(self._paths, self._names, strict=True)):
+        for index, (path, name) in enumerate(zip(self._paths, self.names, strict=True)):
             time = index * self.time_base
             if span.is_past(index, time):
                 return
@@ -124,6 +125,8 @@ def _find_images(source: Path) -> list[Path]:
         found = _numbered(source) if is_numbered(source.name) else _matching(source)
         where = "the pattern matches"
     paths = image_files(found)
+    if paths and source.is_dir():
+        warn_of_unread(source, paths, "image")
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise VideoError(f"{source}: {where} no image file; give a video file, or images of these kinds: {kinds}")

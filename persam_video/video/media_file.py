@@ -39,6 +39,11 @@ class MediaFile:
             self._file = source.open("rb")
 
     @property
+    def paths(self) -> list[Path]:
+        """Files that are read."""
+        return [self.path, *dict.fromkeys(each.path for each in self._segments)] if self.is_path else []
+
+    @property
     def url(self) -> str | None:
         """Name of the file for FFmpeg; None where only `reader` gives its bytes."""
         return f"file:{self.path}" if self.is_path and not self._segments else None

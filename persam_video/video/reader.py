@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -71,7 +72,7 @@ class VideoReader:
     def __init__(self, source: Source, span: Span) -> None:
         self._source = source
         self._frames = source.frames(span)
-        self._was_iterated = False
+        self._was_iterated = self._is_closed = False
         try:
             self._first: Frame | None = self._read_first(span)
         except BaseException:
@@ -95,10 +96,32 @@ class VideoReader:
         )
 
     @property
+    def paths(self) -> Sequence[Path]:
+        """Files and folders that are read; none where the frames are in memory."""
+        return self._source.paths
+
+    def index_of(self, name: str) -> int | None:
+        """Index of the frame of a name (`Frame.name`), or of a number where no image file is named by one; None: there
+        is none."""
+        names = self._source.names
+        if names is not None and name in names:
+            return names.index(name)
+        is_number = re.fullmatch("[0-9]{1,12}", name) and not (names and any(each.isdecimal() for each in names))
+        return int(name) if is_number else None
+
+    def name_of(self, index: int) -> str | None:
+        """Name of a frame (`Frame.name`); None: there is no image file of this index."""
+        names = self._source.names
+        if names is None:
+            return f"{index:05d}"
+        return names[index] if index < len(names) else None
+
+    @property
     def first(self) -> Frame:
         """The first frame; RuntimeError once frames are read."""
         if self._first is None:
-            raise RuntimeError("the first frame was read already; open the video again")
+            reason = "the video reader is closed" if self._is_closed else "the first frame was read already"
+            raise RuntimeError(f"{reason}; open the video again")
         return self._first
 
     def __iter__(self) -> Iterator[Frame]:
@@ -117,7 +140,7 @@ class VideoReader:
 
     def close(self) -> None:
         """Close the file; nothing more can be read. May be repeated."""
-        self._first = None
+        self._first, self._is_closed = None, True
         self._frames.close()
         self._source.close()
 

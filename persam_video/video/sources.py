@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -48,6 +48,14 @@ class Source(Protocol):
     """Of the video stream among all streams of the file."""
 
     @property
+    def names(self) -> Sequence[str] | None:
+        """Of all frames, where they are image files; None: frames are named by their index."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Files and folders that are read."""
+
+    @property
     def is_images(self) -> bool:
         """Whether the frames are single images, not those of a video file."""
 
@@ -78,6 +86,9 @@ def open_source(
         found = _of_media(open_media(source), hwaccel=hwaccel, stream=stream, max_pixels=max_pixels)
     else:
         found = _of_memory(source, frame_rate, max_pixels)
+    if hwaccel is not None and found.stream_index is None:
+        found.close()
+        raise VideoError(f"{found.path}: {parameter('hwaccel', hwaccel)}: only video files are decoded; leave it out")
     if stream is not None and found.stream_index is None:
         found.close()
         raise VideoError(f"{found.path}: {parameter('stream', stream)}: only video files have streams; leave it out")
@@ -94,7 +105,8 @@ def _of_path(
     path = Path(name)
     mode = _mode(path)
     if mode is None:
-        if is_numbered(path.name) or any(character in name for character in "*?["):
+        is_pattern = is_numbered(path.name) or any(character in name for character in "*?[")
+        if is_pattern and not _is_address(name):
             return ImageSequence(path, frame_rate, max_pixels)
         raise VideoError(_why_missing(name, path))
     if stat.S_ISDIR(mode):
@@ -118,13 +130,17 @@ def _mode(path: Path) -> int | None:
 def _why_missing(name: str, path: Path) -> str:
     if name == "-":
         return "-: video is not read from the standard input; save it in a file first"
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
+    if _is_address(name):
         return f"{name}: is an address, and no file of this name exists; download or record the video first"
     if name.isdecimal():
         return f"{name}: no such file; cameras are not read: record a video first"
     if path.is_symlink():
         return f"{name}: is a link to a file that does not exist; {_WANTED}"
     return f"{name}: no such file; {_WANTED}"
+
+
+def _is_address(name: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name) is not None
 
 
 def _of_media(media: MediaFile, *, hwaccel: str | None, stream: int | None, max_pixels: int | None) -> Source:

@@ -31,6 +31,11 @@ class Span:
 
     def __post_init__(self) -> None:
         start, end = parameter("start", self.start), parameter("end", self.end)
+        for argument, limit in ((start, self.start), (end, self.end)):
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float))):
+                raise VideoError(f"{argument}: it must be an int, a frame, or a float, seconds")
+        if isinstance(self.stride, bool) or not isinstance(self.stride, int):
+            raise VideoError(f"{parameter('stride', self.stride)}: it must be a whole number from 1")
         for argument, value in ((start, self.start), (end, self.end)):
             if value is not None and not (value >= 0 and math.isfinite(value)):
                 raise VideoError(f"{argument}: it must be 0 or more (frames, or seconds with a decimal point)")

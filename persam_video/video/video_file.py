@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -59,7 +59,8 @@ class VideoFile:
         max_pixels: int | None = None,
     ) -> None:
         self.media: MediaFile | None = media
-        self.path = media.path
+        self.path, self.paths = media.path, media.paths
+        self.names: Sequence[str] | None = None
         self._media = media
         self._max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
         self._hwaccel = hwaccel

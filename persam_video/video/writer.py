@@ -15,10 +15,11 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from persam_video.errors import OutputError
+from persam_video.errors import OutputError, VideoError
 from persam_video.files.atomic import create_exclusively
 from persam_video.files.output_file import OutputFile
 from persam_video.frame import LARGE_FRAME_PIXELS, Image
+from persam_video.messages import one_line
 from persam_video.video.audio import AudioCopy
 from persam_video.video.media_file import MediaFile
 
@@ -87,8 +88,9 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._audio: AudioCopy | None = None
         self._file: OutputFile | None = None
+        self._media: MediaFile | None = None  # opened here
         try:
-            media = MediaFile(audio_from) if isinstance(audio_from, Path) else audio_from
+            media = self._open_media(audio_from) if isinstance(audio_from, Path) else audio_from
             _check_path(self.path, media)
             self._file = OutputFile(self.path, overwrite=overwrite)
             create_exclusively(self._file.partial)
@@ -149,6 +151,7 @@ class VideoWriter:
             if self._audio is not None:
                 self._audio.finish((self._last_pts + self._last_duration) * self._time_base)
                 self._audio.close()
+            self._close_media()
             container, self._container = self._container, None
             container.close()
             assert self._file is not None
@@ -162,6 +165,7 @@ class VideoWriter:
         """Remove what was written, and the folders created for it; a finished file stays. May be repeated."""
         if self._audio is not None:
             self._audio.close()
+        self._close_media()
         container, self._container = self._container, None
         if self._file is None:
             return
@@ -221,6 +225,19 @@ class VideoWriter:
             container.container_options["movflags"] = "faststart"
             container.container_options["movie_timescale"] = str(_movie_timescale(container))
         return stream
+
+    def _open_media(self, path: Path) -> MediaFile:
+        try:
+            self._media = MediaFile(path)
+        except (OSError, VideoError) as error:
+            raise OutputError(
+                f"{path}: no audio can be copied from it ({one_line(error)}); give another file"
+            ) from error
+        return self._media
+
+    def _close_media(self) -> None:
+        if self._media is not None:
+            self._media.close()
 
     def _begin(self, pts: int) -> None:
         self._first_pts = self._shift = pts

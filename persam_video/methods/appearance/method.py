@@ -20,7 +20,7 @@ from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.residuals import ResidualModel
-from persam_video.methods.appearance.scenes import Scene, places_of
+from persam_video.methods.appearance.scenes import Scene, pooled_cells
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import Step, to_low_res
@@ -106,7 +106,7 @@ class AppearanceMethod:
         statistics, presence, residuals = self._fit_to_mirrored(frame, classifier, masks, ignored)
         probabilities = _to_probabilities(masks, features)
         areas = probabilities.sum(dim=(1, 2))
-        places = classifier.descriptors(*places_of(*cells, features.tensor.shape[2:]))
+        pooled = classifier.descriptors(*pooled_cells(*cells, features.tensor.shape[2:]))
         return Memory(
             classifiers=(classifier,),
             first_statistics=statistics,
@@ -114,7 +114,7 @@ class AppearanceMethod:
             first_presence=presence,
             first_areas=areas,
             residuals=residuals,
-            scenes=(Scene.of(places, len(masks)),),
+            scenes=(Scene.of(pooled, len(masks)),),
             areas=areas,
             absent=torch.zeros_like(areas, dtype=torch.bool),
             probabilities=probabilities.clamp(PROB_EPS, 1 - PROB_EPS),

@@ -1,9 +1,9 @@
 """Scenes, by which objects are found again after a cut.
 
 Most unrelated scenes hold something that looks like an object by the contrast of its mask (`Presence`), but few of
-their other places look like those of the scene in which the object was last seen. The last frame of that scene is
-compared rather than the first one, from which the camera may have moved on. How like it a frame must be depends on how
-like one another the scene's frames are: less when the camera moves fast.
+their other parts look like those of the scene in which the object was last seen. The last frame of that scene is
+compared rather than the first one, from which the camera may have moved on. How similar a frame must be depends on how
+similar the scene's frames are to one another: less when the camera moves fast.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from persam_video.methods.appearance.kernel_ridge import KernelRidge, kernel
 from persam_video.methods.appearance.settings import Settings
 
 _SIDE = 16
-"""Places along each side of a frame: with more, scenes are told apart no better."""
-PLACES = _SIDE**2
-_USUAL_STEADINESS = 0.9
-"""Of a scene of which there is one frame only: that of most is between .75 and .98."""
-_MAX_FRAMES = 20
-"""Over which steadiness is averaged."""
+"""Pooled cells along each side of a frame: with more, scenes are told apart no better."""
+POOLED_CELLS = _SIDE**2
+_USUAL_SIMILARITY = 0.9
+"""Of the frames of a scene of which there is one frame only: that of most scenes is between .75 and .98."""
+_MAX_COMPARISONS = 20
+"""Over which the similarity of frames is averaged."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,82 +31,94 @@ class Scene:
     """Scene of the N objects of one classifier.
 
     Args:
-        places: float, `PLACES`×d: descriptors of the places of the scene's last frame (`places_of`).
-        steadiness: float, scalar: mean likeness of its frames to the frame before.
-        frames: float, scalar: their number, at most `_MAX_FRAMES`.
+        cells: float, `POOLED_CELLS`×d: descriptors of the pooled cells of the scene's last frame (`pooled_cells`).
+        frame_similarity: float, scalar: mean similarity of its frames to the frame before.
+        comparisons: float, scalar: the number of frames in that mean, at most `_MAX_COMPARISONS`.
         seen: bool, N: objects that have been visible.
         left: bool, N: those of them that have not been visible since a cut to another scene.
     """
 
-    places: Tensor
-    steadiness: Tensor
-    frames: Tensor
+    cells: Tensor
+    frame_similarity: Tensor
+    comparisons: Tensor
     seen: Tensor
     left: Tensor
 
     @classmethod
-    def of(cls, places: Tensor, objects: int) -> Scene:
+    def of(cls, cells: Tensor, objects: int) -> Scene:
         """Scene in whose first frame all objects are visible."""
-        seen = torch.ones(objects, dtype=torch.bool, device=places.device)
-        return cls(places, places.new_full((), _USUAL_STEADINESS), places.new_zeros(()), seen, ~seen)
+        seen = torch.ones(objects, dtype=torch.bool, device=cells.device)
+        return cls(cells, cells.new_full((), _USUAL_SIMILARITY), cells.new_zeros(()), seen, ~seen)
 
     @classmethod
     def unknown(cls, classifier: KernelRidge) -> Scene:
         """Scene of objects none of which has been visible."""
         landmarks, objects = classifier.first.landmarks, len(classifier.first.mean_coverage)
-        scene = cls.of(landmarks.new_zeros(PLACES, landmarks.shape[1]), objects)
+        scene = cls.of(landmarks.new_zeros(POOLED_CELLS, landmarks.shape[1]), objects)
         return replace(scene, seen=scene.left)
 
     def at_cut(self, cut: Tensor) -> Scene:
         """Scene that is left if there is a cut to another one, bool, scalar."""
         return replace(self, left=self.left | (cut & self.seen))
 
-    def likeness(self, places: Tensor, bandwidth: float) -> Tensor:
-        """Mean likeness of a frame's places to the likest place of the scene: float, scalar, 0 to 1.
+    def similarity(self, cells: Tensor, bandwidth: float) -> Tensor:
+        """Mean similarity of a frame's pooled cells to the most similar one of the scene: float, scalar, 0 to 1.
 
         Args:
-            places: of the frame, as in this scene.
+            cells: of the frame, as in this scene.
             bandwidth: of the kernel.
         """
-        return kernel(places, self.places, bandwidth).amax(dim=1).mean()
+        return kernel(cells, self.cells, bandwidth).amax(dim=1).mean()
 
-    def confidence(self, likeness: Tensor, settings: Settings) -> Tensor:
+    def confidence(self, similarity: Tensor, settings: Settings) -> Tensor:
         """Share of an object's contrast that counts in a frame: float, N; 1 in a scene that was not left.
 
         Args:
-            likeness: of the frame.
+            similarity: of the frame to the scene.
         """
-        # Squared, as likeness is lost with every frame that the camera moves on.
-        same_scene = (settings.scene_likeness_share * self.steadiness**2).clamp(min=settings.min_scene_likeness)
-        share = (likeness / same_scene).clamp(max=1) ** settings.scene_likeness_power
+        share = (similarity / self._min_similarity(settings)).clamp(max=1) ** settings.scene_similarity_power
         return torch.where(self.left, share, 1)
 
-    def updated(self, places: Tensor, likeness: Tensor, absent: Tensor) -> Scene:
+    def updated(self, cells: Tensor, similarity: Tensor, absent: Tensor, settings: Settings) -> Scene:
         """Scene after a frame.
 
         Args:
-            places: of the frame, as in this scene.
-            likeness: of the frame.
+            cells: of the frame, as in this scene.
+            similarity: of the frame to the scene.
             absent: bool, N: objects that are absent in the frame.
         """
-        seen, left = self.seen | ~absent, self.left & absent
-        was_here, is_here = (self.seen & ~self.left).any(), (seen & ~left).any()
-        steadiness = torch.lerp(self.steadiness, likeness, 1 / (self.frames + 1))
+        seen, still_left = self.seen | ~absent, self.left & absent
+        # If one object is found in a frame of the scene, the others may be in it, too; if it is found in another scene,
+        # they are still looked for in theirs.
+        is_back = (self.left & ~absent).any() & (similarity >= self._min_similarity(settings))
+        left = still_left & ~is_back
+        was_shown, is_shown = _is_shown(self.seen, self.left), _is_shown(seen, left)
+        frame_similarity = torch.lerp(self.frame_similarity, similarity, 1 / (self.comparisons + 1))
         return Scene(
-            torch.where(is_here, places, self.places),
-            torch.where(was_here, steadiness, self.steadiness),
-            (self.frames + was_here).clamp(max=_MAX_FRAMES),
+            torch.where(is_shown, cells, self.cells),
+            torch.where(was_shown, frame_similarity, self.frame_similarity),
+            (self.comparisons + was_shown).clamp(max=_MAX_COMPARISONS),
             seen,
             left,
         )
+
+    def _min_similarity(self, settings: Settings) -> Tensor:
+        """Similarity from which on a frame is of this scene."""
+        # Squared, as similarity is lost with every frame that the camera moves on.
+        return (settings.scene_similarity_share * self.frame_similarity**2).clamp(min=settings.min_scene_similarity)
 
     def select(self, rows: Tensor) -> Scene:
         """Scene of some of the objects."""
         return replace(self, seen=self.seen[rows], left=self.left[rows])
 
 
-def places_of(unit: Tensor, colours: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    """Means of cell descriptors over the places of a frame of any shape: float, `PLACES`×256 and `PLACES`×6.
+def _is_shown(seen: Tensor, left: Tensor) -> Tensor:
+    """Whether the frame is of the scene of all objects that were seen: bool, scalar."""
+    return seen.any() & ~left.any()
+
+
+def pooled_cells(unit: Tensor, colours: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+    """Means of cell descriptors over 16×16 parts of a frame of any shape: float, `POOLED_CELLS`×256 and ×6.
 
     Args:
         unit: float, cells×256, from `cell_descriptors`.

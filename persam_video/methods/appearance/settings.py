@@ -39,12 +39,12 @@ class Settings:
         elsewhere_ratio: an object is also absent when this many times as many cells look like it elsewhere as within
             its mask, and their number is nearer (``found_contrast``) to that within its mask in its first frame than to
             that elsewhere (`Presence`).
-        scene_likeness_share: after a cut, the contrast of a mask counts in full where the frame is so like the scene in
-            which the object was last seen (`Scene.likeness`), relative to the squared likeness of that scene's frames
-            to the frame before. By a higher share fewer look-alikes are found in other scenes, and fewer objects in a
-            view of their own scene that is new (`tools/scene_cuts.py clips`).
-        min_scene_likeness: the least likeness for that: unrelated scenes are mostly below .5.
-        scene_likeness_power: in frames less like it, contrast counts by the ratio to this power.
+        scene_similarity_share: after a cut, the contrast of a mask counts in full in a frame that is so similar to the
+            scene in which the object was last seen (`Scene.similarity`), relative to the squared similarity of that
+            scene's frames to the frame before. By a higher share fewer look-alikes are found in other scenes, and fewer
+            objects in a view of their own scene that is new (`tools/scene_cuts.py clips`).
+        min_scene_similarity: the least similarity for that: unrelated scenes are mostly below .5.
+        scene_similarity_power: in less similar frames, contrast counts by the ratio to this power.
     """
 
     landmarks: int = 512
@@ -71,6 +71,6 @@ class Settings:
     lost_contrast: float = 0.3
     found_contrast: float = 0.5
     elsewhere_ratio: float = 3.0
-    scene_likeness_share: float = 0.87
-    min_scene_likeness: float = 0.6
-    scene_likeness_power: float = 3.0
+    scene_similarity_share: float = 0.87
+    min_scene_similarity: float = 0.6
+    scene_similarity_power: float = 3.0

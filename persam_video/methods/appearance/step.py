@@ -14,7 +14,7 @@ from persam_video.methods.appearance.fusion import fuse
 from persam_video.methods.appearance.memory import Memory, resized
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
-from persam_video.methods.appearance.scenes import places_of
+from persam_video.methods.appearance.scenes import pooled_cells
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import pool
@@ -74,17 +74,18 @@ class Step:
         mean_evidence = (evidence.sigmoid() * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
         mask_scores = fused.iou_predictions * certainty * mean_evidence * torch.where(memory.absent, 1, stability)
 
-        means = places_of(*cells, size)
-        places = [classifier.descriptors(*means) for classifier in memory.classifiers]
-        resemblance = [
-            scene.likeness(here, settings.bandwidth) for scene, here in zip(memory.scenes, places, strict=True)
+        means = pooled_cells(*cells, size)
+        pooled = [classifier.descriptors(*means) for classifier in memory.classifiers]
+        similarities = [
+            scene.similarity(each, settings.bandwidth) for scene, each in zip(memory.scenes, pooled, strict=True)
         ]
-        absent = self._absent(memory, scores, first_frame_scores, masks, resemblance)
+        absent = self._absent(memory, scores, first_frame_scores, masks, similarities)
         trust = stability * fused.iou_predictions
         updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust)
+        parts = [absent[part] for _, part in memory.groups()]
         scenes = [
-            scene.updated(here, like, absent[part])
-            for (_, part), scene, here, like in zip(memory.groups(), memory.scenes, places, resemblance, strict=True)
+            scene.updated(each, similarity, part, settings)
+            for scene, each, similarity, part in zip(memory.scenes, pooled, similarities, parts, strict=True)
         ]
         updated = replace(updated, scenes=tuple(scenes))
         logits = memory.residuals.correct(fused.logits, fused.residual_inputs, fused.regions)
@@ -104,12 +105,12 @@ class Step:
         return blended.with_minimum_separation(memory.first_statistics)
 
     def _absent(
-        self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor, resemblance: Sequence[Tensor]
+        self, memory: Memory, scores: Tensor, first_frame_scores: Tensor, masks: Tensor, similarities: Sequence[Tensor]
     ) -> Tensor:
         """Objects that are not where their masks are, bool, N.
 
         Args:
-            resemblance: of the frame to each classifier's `Scene`.
+            similarities: of the frame to each classifier's `Scene`.
         """
         first = memory.first_statistics
         statistics = memory.statistics.with_minimum_separation(first)
@@ -117,8 +118,8 @@ class Step:
         first_likeness = first.with_minimum_separation(first).likeness(first_frame_scores)
         likeness = torch.minimum(statistics.likeness(scores), first_likeness)
         presence = Presence.measure(statistics, scores, likeness, masks, memory.first_areas, self._settings)
-        pairs = zip(memory.scenes, resemblance, strict=True)
-        confidence = torch.cat([scene.confidence(like, self._settings) for scene, like in pairs])
+        pairs = zip(memory.scenes, similarities, strict=True)
+        confidence = torch.cat([scene.confidence(each, self._settings) for scene, each in pairs])
         presence = replace(presence, contrast=presence.contrast * confidence)
         return presence.absent(memory.first_presence, memory.absent, self._settings) | ~masks.any(dim=2).any(dim=1)
 
