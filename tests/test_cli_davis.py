@@ -197,12 +197,16 @@ class TestEval:
             (["--threads", "0"], "'0' is not a number from 1 up"),
             (["--json", "."], ". cannot be written (it is a folder)"),
             (["--report", ""], "the name is empty"),
+            (["--report", "results/one/00001.png", "--overwrite"], "would be among the results"),
+            (["--json", "results/run.json", "--overwrite"], "would be among the results"),
         ],
     )
     def test_invalid_options_are_reported_before_scoring(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
     ) -> None:
         root, results = self.make(tmp_path)
+        options = [str(tmp_path / each) if each.startswith("results/") else each for each in options]
+        before = {path: path.read_bytes() for path in results.rglob("*.png")}
         try:
             code = main(["eval", "--davis", str(root), "--results", str(results), *options])
         except SystemExit as exit_:
@@ -210,6 +214,7 @@ class TestEval:
         assert code == 2
         assert message in capsys.readouterr().err
         assert not list(results.glob("*.csv"))
+        assert {path: path.read_bytes() for path in results.rglob("*.png")} == before
 
     def test_the_dataset_is_not_written_to(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         root, _ = self.make(tmp_path)

@@ -95,7 +95,11 @@ def test_a_signal_ends_the_command_like_ctrl_c(name: str, code: int) -> None:
 def test_ctrl_c_during_the_imports() -> None:
     code = (
         "import signal, sys; from persam_video.cli import entry; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-        "print('ready', flush=True); sys.exit(entry.davis())"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'persam_video.cli.davis':\n            print('ready', flush=True)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.exit(entry.davis())"
     )
     pipe = subprocess.PIPE
     for delay in (0.05, 0.15, 0.4):

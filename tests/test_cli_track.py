@@ -231,6 +231,44 @@ class TestBadInput:
         arguments = ["clip.mp4", "--first-mask", first, "--masks", masks, "--overwrite"]
         self.refused(here, capsys, arguments, "input", "name another place for the output")
 
+    def test_targets_over_a_mask_of_a_folder(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "annotations").mkdir()
+        for name in ("00000.png", "00004.png"):
+            shutil.copy(FIRST_MASK, here / "annotations" / name)
+        arguments = [
+            "clip.mp4",
+            "--first-mask",
+            "annotations",
+            "--save-targets",
+            "annotations/00004.png",
+            "--overwrite",
+        ]
+        self.refused(here, capsys, arguments, "annotations/00004.png: is an input")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--first-mask", "ann.png", "--first-mask", "ann.png"],
+            ["--first-prompts", "a.json", "--first-prompts", "b.json"],
+            ["--first-mask", "ann.png", "--masks", "a", "--masks", "b"],
+            ["--first-mask", "ann.png", "--overlay", "a.mp4", "--overlay", "b.mp4"],
+        ],
+    )
+    def test_files_that_would_be_forgotten(
+        self, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        self.refused(here, capsys, ["clip.mp4", *arguments], f"argument {arguments[-2]}: is given twice; give it once")
+
+    def test_an_impossible_time(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["clip.mp4", "--first-mask", "ann.png", "--start", "1:75"]
+        self.refused(here, capsys, arguments, "'1:75' is neither a frame")
+
+    def test_decoding_of_images_on_a_device(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "images").mkdir()
+        shutil.copy(FIRST_MASK, here / "images" / "a.png")
+        arguments = ["images", "--first-mask", "ann.png", "--hwaccel", "cuda"]
+        self.refused(here, capsys, arguments, "--hwaccel cuda: only video files are decoded; leave it out")
+
     def test_an_overlay_over_the_video(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["clip.mp4", "--first-mask", "ann.png", "--overlay", "clip.mp4", "--overwrite"]
         self.refused(here, capsys, arguments, "clip.mp4", "is an input")

@@ -274,6 +274,24 @@ class TestImageOfAFrame:
         counted = video(*COUNTED_FROM_1)
         assert image_of(read(tmp_path, counted, "00003", frame_count=8)) == 3
 
+    def test_of_a_video_that_are_counted_from_1(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        names = video(*[f"{i:05d}.jpg" for i in range(1, 7)])
+        for index in (0, 1, 5):
+            found = read(tmp_path, names, f"{index:05d}", frame_index=index, frame_count=6, is_named=False)
+            assert image_of(found) == index
+            assert f"{index + 1:05d}.jpg is taken for frame {index}, as the images are counted from 1" in caplog.text
+        assert image_of(read(tmp_path, names, "00003", frame_index=2, frame_count=6, is_named=True)) == 2
+        assert "choose one" in refused(tmp_path, names, "00003", frame_index=3, frame_count=None, is_named=False)
+
+    def test_an_unusable_annotation_of_another_image_is_left_alone(self, tmp_path: Path) -> None:
+        content = video("a_0.jpg", "a_1.jpg")
+        content["annotations"].append({"image_id": content["images"][1]["id"], "keypoints": [1, 2, 2]})
+        assert image_of(read(tmp_path, content, "00000", frame_index=0)) == 0
+        content["annotations"] = [
+            each for each in content["annotations"] if each["image_id"] != content["images"][0]["id"]
+        ]
+        assert "holds some of a_1.jpg: choose one with coco_image" in refused(tmp_path, content, "00000", frame_index=0)
+
     def test_a_folder_whose_files_are_counted_from_1(self, tmp_path: Path) -> None:
         names = video(*[f"frame_{i:06d}.PNG" for i in range(1, 9)])
         assert image_of(read(tmp_path, names, "00004", frame_index=3, frame_count=8)) == 3

@@ -211,6 +211,11 @@ class TestArguments:
             ({"size": 600}, InputError, "size=600: the sizes are 512, 768, 1024"),
             ({"batch": 0}, InputError, "batch=0: it must be 1 or more"),
             ({"method": "xmem"}, InputError, "unknown method 'xmem'"),
+            ({"outputs": MaskOutput("z")}, InputError, "outputs is of the type MaskOutput; give a list"),
+            ({"outputs": ["z"]}, InputError, "outputs holds z; give outputs, such as"),
+            ({"start": "1:30"}, InputError, "start='1:30': it must be an int, a frame, or a float, seconds"),
+            ({"stride": 1.5}, InputError, "stride=1.5: it must be a whole number from 1"),
+            ({"first_prompts": {"1": {}}}, InputError, "first_prompts is of the type dict; give a list"),
         ],
     )
     def test_invalid_options(self, here: Path, arguments: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -442,3 +442,9 @@ def test_a_compiled_encoder_gives_the_same(image: np.ndarray) -> None:
         return sam.encode(image).tensor
 
     torch.testing.assert_close(encoded(True), encoded(False), rtol=1e-3, atol=1e-4)
+
+
+def test_a_mirrored_image_of_one_column_is_encoded(sam: Sam) -> None:
+    """NumPy takes it for contiguous, torch does not take it."""
+    image = np.full((8, 1, 3), 90, np.uint8)[:, ::-1]
+    assert sam.encode(image).geometry.width == 1

@@ -133,6 +133,26 @@ class TestCommand:
         options = ["--dreambooth", ".", "--reference", "ref.png", "--mask", "out/masks/ref.png", "--out", "."]
         self.assert_refused(capsys, [*options, "--overwrite"], "holds the input", "name another place")
 
+    def test_what_is_not_read_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (here / "images").mkdir()
+        (here / "a.png").rename(here / "images" / "a.png")
+        (here / "images" / "b.heic").touch()
+        (here / "images" / "list.txt").touch()
+        assert cli.main(["images", "--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out", "--quiet"]) == 0
+        assert (
+            capsys.readouterr().err == "persam-segment: warning: images: not read, as they are no image files: b.heic\n"
+        )
+
+    def test_the_weights_are_not_replaced_by_scores(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for kind, name in (("Images", "ref.png"), ("Annotations", "ref_mask.png")):
+            (here / "data" / kind / "toy").mkdir(parents=True)
+            for number in range(2):
+                Image.open(name).save(here / "data" / kind / "toy" / f"{number:02d}.png")
+        (here / "weights.pt").write_bytes(b"weights")
+        options = ["eval", "--root", "data", "--checkpoint", "weights.pt", "--json", "weights.pt", "--overwrite"]
+        self.assert_refused(capsys, options, "weights.pt: is an input")
+        assert (here / "weights.pt").read_bytes() == b"weights"
+
     def test_invalid_input_is_named(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         reference = ["--reference", "ref.png", "--mask", "ref_mask.png", "--out", "out"]
         (here / "truncated.jpg").write_bytes(b"\xff\xd8\xff truncated")

@@ -138,6 +138,6 @@ def _read_coco(reader: VideoReader, path: str | Path, image: str | int | None) -
         image=image,
         frame_index=first.index,
         video_name=info.path.name if info.is_images else info.path.stem,
-        frame_count=info.frame_count,
+        frame_count=reader.total,
         is_named=info.is_images,
     )

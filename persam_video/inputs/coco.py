@@ -71,7 +71,7 @@ def read_coco(
         image: name or id of the image in the file, instead of one like the frame's.
         frame_index: number of the frame in the video, from 0; None: that in its name.
         video_name: name of the video, without suffix, which tells the images of several videos apart.
-        frame_count: of the video, if it is known.
+        frame_count: of the whole video, if it is known.
         is_named: whether ``image_name`` is that of an image file, not the frame's number.
 
     Returns:

@@ -67,7 +67,7 @@ def find_image(
         chosen: name or id of the image; None: none is chosen.
         frame_index: number of the frame in the video, from 0; None: that in its name.
         video_name: name of the video, without suffix; it tells the images of several videos apart.
-        frame_count: of the video; None: unknown.
+        frame_count: of the whole video; None: unknown.
         is_named: whether the frame's name is that of its image file, not its number.
 
     Raises:
@@ -81,9 +81,6 @@ def find_image(
     numbers = _numbers([each.stem for each in candidates])
     by_number = {} if numbers is None else dict(zip(numbers, candidates, strict=True))
     counts_from_1 = sorted(by_number) == [*range(1, len(by_number) + 1)]
-    if counts_from_1 and not is_named and frame_index is not None and frame_index + 1 in by_number:
-        # Before names are compared: the frame's own is counted from 0.
-        return _taken(by_number[frame_index + 1], frame_index, "as the images are counted from 1", path)
     name, stem = _file_name(frame_name), _without_suffix(_file_name(frame_name))
     for same in (
         [each for each in images if _file_name(each.name) == name],
@@ -91,7 +88,8 @@ def find_image(
         [each for each in images if each.stem.casefold() == stem.casefold()],
     ):
         of_video = _of_video(same, video_name)
-        if len(of_video) == 1:
+        # The name of a video's frame is its number, from 0.
+        if len(of_video) == 1 and (is_named or not counts_from_1):
             return of_video[0]
     digits = re.search("[0-9]{1,9}$", stem)
     named = None if digits is None else int(digits[0])

@@ -100,6 +100,11 @@ class VideoReader:
         """Files and folders that are read; none where the frames are in memory."""
         return self._source.paths
 
+    @property
+    def total(self) -> int | None:
+        """Number of all frames of the source, wanted or not; None where unknown."""
+        return self._source.total
+
     def index_of(self, name: str) -> int | None:
         """Index of the frame of a name (`Frame.name`), or of a number where no image file is named by one; None: there
         is none."""
