@@ -6,6 +6,7 @@ torch is imported late: it takes seconds, and errors in the video or the annotat
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from os import PathLike
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from persam_video.methods.saved_targets import SavedTargets
     from persam_video.sam.models import Sam
 
+logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 
@@ -101,6 +103,8 @@ def open_run(
     """
     if sam is not None and (model is not None or model_options):
         raise InputError("sam is a loaded model: give either it or model options")
+    if sam is not None and not hasattr(sam, "decode"):
+        raise InputError(f"sam is of the type {type(sam).__name__}; give a model, from load_sam, or model='vit_t'")
     options = ModelOptions.of(model or DEFAULT_MODEL, **model_options)
     if method is not None:
         check_method(method)
@@ -154,6 +158,9 @@ def open_run(
         known = load_targets(targets, sam) if isinstance(targets, (str, Path)) else targets
         tracker = Tracker(sam, method=method, targets=known)
         label_map = _first_label_map(sam, reader.first.image, annotations)
+        replaced = () if known is None or label_map is None else set(known.object_ids) & set(ids_in(label_map))
+        for object_id in sorted(replaced):
+            logger.warning(f"object {object_id} of the saved targets is replaced by that of the first frame's mask")
         if first_mask_file is not None and label_map is not None:
             _write_mask(first_mask_file, label_map)
     except BaseException:

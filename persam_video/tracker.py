@@ -57,6 +57,8 @@ class Tracker:
         if targets is not None and method not in (None, targets.method):
             raise InputError(f"the targets are of the method {targets.method}; leave the other method out")
         chosen = targets.method if targets is not None else method or DEFAULT_METHOD
+        if not hasattr(sam, "decode"):
+            raise InputError(f"sam is of the type {type(sam).__name__}; give a model, from load_sam")
         self._method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image

@@ -489,6 +489,13 @@ class TestTargets:
             result = tracker.step(image)
             assert all(region_similarity(result.mask(i), truth == i) > 0.8 for i in (1, 2, 3)), index
 
+    def test_one_that_has_a_mask_is_named(
+        self, here: Path, colours: Sam, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        with open_run("clip.mp4", "ann.png", targets=first_step(colours).targets, sam=colours) as run:
+            assert run.object_ids == (1, 2)
+        assert "object 1 of the saved targets is replaced by that of the first frame's mask" in caplog.text
+
     def test_of_another_model(self, colours: Sam, tmp_path: Path) -> None:
         path = tmp_path / "t.safetensors"
         save_targets(path, first_step(colours).targets, colours)

@@ -212,6 +212,7 @@ class TestArguments:
             ({"batch": 0}, InputError, "batch=0: it must be 1 or more"),
             ({"method": "xmem"}, InputError, "unknown method 'xmem'"),
             ({"outputs": MaskOutput("z")}, InputError, "outputs is of the type MaskOutput; give a list"),
+            ({"sam": "vit_t"}, InputError, "sam is of the type str; give a model, from load_sam"),
             ({"outputs": ["z"]}, InputError, "outputs holds z; give outputs, such as"),
             ({"start": "1:30"}, InputError, "start='1:30': it must be an int, a frame, or a float, seconds"),
             ({"stride": 1.5}, InputError, "stride=1.5: it must be a whole number from 1"),

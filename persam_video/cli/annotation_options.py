@@ -25,7 +25,7 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="once",
         help="the first frame's masks: one palette or grey PNG whose pixel values are object ids, several binary PNGs "
-        "(ids 1, 2, … in that order), or a folder with one file a frame (DAVIS; the first is read) or one an object",
+        "(ids 1, 2, … in that order), or a folder with one file a frame (DAVIS; its own is read) or one an object",
     )
     parser.add_argument(
         "--first-box",
@@ -58,8 +58,8 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
         metavar=("FRAME", "FILE"),
         nargs="+",
         action="append",
-        help="number of a later frame and the mask of objects that appear there or are corrected; or a folder of masks "
-        "named by frame (00012.png)",
+        help="number of a later frame, from 0, and the mask of objects that appear there or are corrected; or a folder "
+        "of masks, named as those that are written (00012.png)",
     )
     parser.add_argument(
         "--targets", metavar="FILE", action="once", type=Path, help="objects of another video, from --save-targets"
