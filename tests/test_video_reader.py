@@ -243,6 +243,12 @@ def test_a_name_with_a_colon_and_percent(tmp_path: Path, monkeypatch: pytest.Mon
     assert numbers("a: 50%d.mp4") == [0, 1, 2]
 
 
+def test_limits_may_be_numbers_of_numpy(clip: Path) -> None:
+    for start, end in ((np.int64(2), np.int32(4)), (np.float32(0.1), np.float64(0.2))):
+        with open_video(clip, start=start, end=end) as reader:
+            assert 0 < len(list(reader)) < 10
+
+
 def test_memory_does_not_grow(clip: Path) -> None:
     """Each image is freed once the caller drops it."""
     import gc

@@ -226,22 +226,20 @@ def check_folder(dataset: DavisDataset, folder: Path, *, overwrite: bool = False
     return records
 
 
-def _later_masks(sequence: DavisSequence, first: LabelMap) -> dict[int, LabelMap]:
-    """Masks of the objects that appear after the first annotated frame, by frame number; later annotations of objects
-    that are tracked already are left out."""
-    numbers = {image.stem: number for number, image in enumerate(sequence.images)}
+def _later_masks(sequence: DavisSequence, first: LabelMap) -> dict[str, LabelMap]:
+    """Masks of the objects that appear after the first annotated frame, by the frame's name; later annotations of
+    objects that are tracked already are left out."""
+    names = {image.stem for image in sequence.images}
     known = set(ids_in(first))
     masks = {}
     for index, path in enumerate(sequence.tracker_annotations):
         annotation = sequence.read_annotation(index)
         new_ids = set(ids_in(annotation)) - known
-        if path.stem in numbers and new_ids:
+        if path.stem in names and new_ids:
             known |= new_ids
             label_map = np.where(np.isin(annotation, [*new_ids, IGNORE_ID]), annotation, 0)
             height, width = first.shape
-            masks[numbers[path.stem]] = check_label_map(
-                label_map, width=width, height=height, name=str(path), origin="indexed"
-            )
+            masks[path.stem] = check_label_map(label_map, width=width, height=height, name=str(path), origin="indexed")
     return masks
 
 

@@ -17,7 +17,7 @@ from persam_video.inputs.first_mask import MaskSource, load_masks
 from persam_video.inputs.mask_folder import mask_files
 from persam_video.messages import parameter
 
-MasksByFrame = Mapping[int | str, MaskSource] | Mapping[int, MaskSource] | Iterable[tuple[int | str, MaskSource]]
+MasksByFrame = Mapping[int, MaskSource] | Mapping[str, MaskSource] | Iterable[tuple[int | str, MaskSource]]
 """Masks by frame number, from 0, or name (`Frame.name`); or pairs of both."""
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -108,11 +109,15 @@ class VideoReader:
     def index_of(self, name: str) -> int | None:
         """Index of the frame of a name (`Frame.name`), or of a number where no image file is named by one; None: there
         is none."""
-        names = self._source.names
-        if names is not None and name in names:
-            return names.index(name)
-        is_number = re.fullmatch("[0-9]{1,12}", name) and not (names and any(each.isdecimal() for each in names))
+        if name in self._indices:
+            return self._indices[name]
+        is_number = re.fullmatch("[0-9]{1,12}", name) and not any(map(str.isdecimal, self._indices))
         return int(name) if is_number else None
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        """Indices of image files by their frames' names."""
+        return {name: index for index, name in enumerate(self._source.names or ())}
 
     def name_of(self, index: int) -> str | None:
         """Name of a frame (`Frame.name`); None: there is no image file of this index."""

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+
 from persam_video.errors import VideoError
 from persam_video.messages import parameter
 
@@ -31,10 +33,9 @@ class Span:
 
     def __post_init__(self) -> None:
         start, end = parameter("start", self.start), parameter("end", self.end)
-        for argument, limit in ((start, self.start), (end, self.end)):
-            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float))):
-                raise VideoError(f"{argument}: it must be an int, a frame, or a float, seconds")
-        if isinstance(self.stride, bool) or not isinstance(self.stride, int):
+        self.start = _limit(self.start, start)
+        self.end = None if self.end is None else _limit(self.end, end)
+        if isinstance(self.stride, bool) or not isinstance(self.stride, (int, np.integer)):
             raise VideoError(f"{parameter('stride', self.stride)}: it must be a whole number from 1")
         for argument, value in ((start, self.start), (end, self.end)):
             if value is not None and not (value >= 0 and math.isfinite(value)):
@@ -69,6 +70,15 @@ class Span:
         if end is None or self.first_index is None:
             return None
         return len(range(self.first_index, end, self.stride))
+
+
+def _limit(value: object, argument: str) -> int | float:
+    """A frame as int, or seconds as float; NumPy's numbers, too."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    raise VideoError(f"{argument}: it must be an int, a frame, or a float, seconds")
 
 
 def _reached(limit: int | float, index: int, time: Fraction) -> bool:
