@@ -36,7 +36,6 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "fp32, square",
         "fp32, 4 at once",
         "bf16",
-        "bf16, 4 at once",
         "fp32, 768 pixels",
         "fp32, 512 pixels",
         "as it comes",
