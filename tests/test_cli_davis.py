@@ -199,13 +199,15 @@ class TestEval:
             (["--report", ""], "the name is empty"),
             (["--report", "results/one/00001.png", "--overwrite"], "would be among the results"),
             (["--json", "results/run.json", "--overwrite"], "would be among the results"),
+            (["--json", "results/one/00001.png", "--overwrite", "--out", "tables"], "would be among the results"),
+            (["--json", "results/"], "which is a folder; name another place for one"),
         ],
     )
     def test_invalid_options_are_reported_before_scoring(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
     ) -> None:
         root, results = self.make(tmp_path)
-        options = [str(tmp_path / each) if each.startswith("results/") else each for each in options]
+        options = [str(tmp_path / each) if each.startswith(("results/", "tables")) else each for each in options]
         before = {path: path.read_bytes() for path in results.rglob("*.png")}
         try:
             code = main(["eval", "--davis", str(root), "--results", str(results), *options])

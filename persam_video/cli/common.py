@@ -21,6 +21,7 @@ from persam_video.cli.signals import interruptible
 from persam_video.cli.terminal import complain, tolerant_streams
 from persam_video.errors import InputError, PersamError
 from persam_video.files.json_file import shortened
+from persam_video.files.overlaps import InputPath
 from persam_video.messages import name_options, one_line, printable
 from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
@@ -126,6 +127,12 @@ def add_max_pixels_option(parser: argparse.ArgumentParser) -> None:
 def model_options(options: argparse.Namespace) -> ModelOptions:
     """Model options among a command's options."""
     return ModelOptions(**{each.name: getattr(options, each.name) for each in fields(ModelOptions)})
+
+
+def weights_input(options: argparse.Namespace) -> list[InputPath]:
+    """Weights that a command's options name, if they name any and the command has the option."""
+    checkpoint = getattr(options, "checkpoint", None)
+    return [] if checkpoint is None else [InputPath(checkpoint)]
 
 
 def load_model(options: argparse.Namespace) -> Sam:

@@ -22,6 +22,7 @@ from persam_video.cli.common import (
     path_name,
     positive,
     run,
+    weights_input,
 )
 from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
@@ -38,7 +39,7 @@ from persam_video.evaluation.davis.scoring import SequenceScores, evaluate
 from persam_video.evaluation.davis.tables import as_json, check_csv_paths, csv_paths, screen_table, write_csv
 from persam_video.evaluation.run_record import RUN_FILE, describe_record
 from persam_video.files.atomic import check_writable, write_atomic
-from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
+from persam_video.files.overlaps import OutputPath, refuse_overlaps
 from persam_video.messages import pluralize, printable
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _eval(options: argparse.Namespace) -> int:
         raise InputError(f"{options.results}: no such folder; it should hold a folder of masks for each sequence")
     if dataset.is_dataset_folder(folder):
         raise OutputError(f"{folder}: is the dataset's own folder; name another one for the tables by --out")
-    _check_outputs(options, dataset, folder)
+    _check_outputs(options, dataset, options.results, folder)
     scores = evaluate(
         dataset.sequences,
         options.results,
@@ -155,7 +156,7 @@ def _run(options: argparse.Namespace) -> int:
 
     dataset = dataset_of(options)
     check_folder(dataset, options.out, overwrite=options.overwrite)  # before the model is loaded
-    _check_outputs(options, dataset, options.out, options.out / RUN_FILE)
+    _check_outputs(options, dataset, options.out, options.out)
     _check_first_annotations(dataset)
     sam = load_model(options)
     sequences = DatasetRun(
@@ -227,35 +228,32 @@ def _score_run(dataset: DavisDataset, runs: list[SequenceRun], options: argparse
         _write_scores(dataset, scored, scores, options.out, options, folder=options.out, rates=rates)
 
 
-def _check_outputs(options: argparse.Namespace, dataset: DavisDataset, folder: Path, *others: Path) -> None:
+def _check_outputs(options: argparse.Namespace, dataset: DavisDataset, results: Path, tables: Path) -> None:
     """Refuse files of the options that cannot be written, or would replace an input or another output.
 
     Args:
-        folder: of the tables.
-        others: further files that are written.
+        results: folder of the masks and their record.
+        tables: folder of the tables.
     Raises:
         OutputError: there is such a file.
     """
     files = [path for path in (options.json, options.report) if path is not None]
-    inputs = [Path(path) for path in (getattr(options, "checkpoint", None),) if path is not None]
-    outputs = [*files, *csv_paths(folder, dataset.split), *others]
-    refuse_overlaps(map(InputPath, inputs), [OutputPath(path) for path in outputs])
-    check_csv_paths(folder, dataset.split)
+    outputs = [*files, *csv_paths(tables, dataset.split)]
+    refuse_overlaps(weights_input(options), [OutputPath(path) for path in outputs])
+    check_csv_paths(tables, dataset.split)
     for path in files:
         if dataset.is_dataset_folder(path.parent):
             raise OutputError(f"{path}: would be in the dataset's own folder; name another file")
-        if _is_result(path, folder, dataset):
-            raise OutputError(f"{path}: would be among the results, in {folder}; name another file")
+        if _is_result(path, results, dataset):
+            raise OutputError(f"{path}: would be among the results, in {results}; name another file")
         check_writable(path, overwrite=options.overwrite)
 
 
 def _is_result(path: Path, results: Path, dataset: DavisDataset) -> bool:
     """Whether a file would be the record of a folder of results, or in the folder of a sequence's masks."""
     path, results = path.resolve(), results.resolve()
-    if not path.is_relative_to(results):
-        return False
-    first, *others = path.relative_to(results).parts
-    return first in {each.name for each in dataset.sequences} if others else first == RUN_FILE
+    folders = {results / each.name for each in dataset.sequences}
+    return path == results / RUN_FILE or not folders.isdisjoint(path.parents)
 
 
 def dataset_of(options: argparse.Namespace) -> DavisDataset:

@@ -24,6 +24,7 @@ from persam_video.cli.common import (
     load_model,
     path_name,
     run,
+    weights_input,
 )
 from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
@@ -239,12 +240,8 @@ def _for_each(
 
 def _refuse_overlaps(options: argparse.Namespace, images: Sequence[Path], folders: Sequence[Path]) -> None:
     """Raise `OutputError` where outputs could replace an input."""
-    inputs = [*(InputPath(path, is_mask=True) for path in images), *_weights(options)]
+    inputs = [*(InputPath(path, is_mask=True) for path in images), *weights_input(options)]
     refuse_overlaps(inputs, [OutputPath(path, is_folder=True) for path in folders])
-
-
-def _weights(options: argparse.Namespace) -> list[InputPath]:
-    return [] if options.checkpoint is None else [InputPath(options.checkpoint)]
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -254,7 +251,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     objects = open_perseg(options.root)
     if options.json is not None:
         files = [path for each in objects for path in (*each.images, *each.annotations)]
-        refuse_overlaps([*map(InputPath, files), *_weights(options)], [OutputPath(options.json)])
+        refuse_overlaps([*map(InputPath, files), *weights_input(options)], [OutputPath(options.json)])
         check_writable(options.json, overwrite=options.overwrite)
     sam = load_model(options)
     scores = {
@@ -293,13 +290,12 @@ def _image_paths(files_and_folders: Sequence[Path], max_pixels: int | None) -> l
     Raises:
         InputError: a path is not an image file, a folder holds none, or two would have masks of the same name.
     """
-    from persam_video.files.images import check_image, image_files, warn_of_unread
+    from persam_video.files.images import check_image, images_in
 
     paths: list[Path] = []
     for path in files_and_folders:
         if path.is_dir():
-            inside = image_files(path.iterdir())
-            warn_of_unread(path, inside, "image")
+            inside = images_in(path)
             if not inside:
                 raise InputError(f"{path}: holds no image; give images, or folders of them")
             paths += inside

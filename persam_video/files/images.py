@@ -20,8 +20,6 @@ from persam_video.messages import one_line, parameter
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
-
-
 _NOTE_SUFFIXES = frozenset({".txt", ".csv", ".json", ".xml", ".md"})
 MAX_PIXELS = 1 << 26
 """Default limit of an image's or frame's pixels: 8192×8192. A file of a few hundred bytes can claim to be larger."""
@@ -102,10 +100,22 @@ def image_files(paths: Iterable[Path], suffixes: Collection[str] = IMAGE_SUFFIXE
     return sorted(files, key=lambda path: (natural_key(str(path.parent)), natural_key(path.name)))
 
 
-def warn_of_unread(folder: Path, read: Collection[Path], kind: str, *, folders: bool = False) -> None:
+def images_in(folder: Path) -> list[Path]:
+    """Image files of a folder (`image_files`); where there are any, a warning names its other files."""
+    found = list(folder.iterdir())
+    images = image_files(found)
+    if images:
+        warn_of_unread(folder, found, images, "image")
+    return images
+
+
+def warn_of_unread(
+    folder: Path, found: Iterable[Path], read: Collection[Path], kind: str, *, folders: bool = False
+) -> None:
     """Log a warning that names what is in a folder and is not read, but for hidden files and notes.
 
     Args:
+        found: all that is in the folder.
         read: files that are read.
         kind: of files that are: ``image`` or ``mask``.
         folders: whether folders in it are named, too.
@@ -113,7 +123,7 @@ def warn_of_unread(folder: Path, read: Collection[Path], kind: str, *, folders: 
     known = set(read)
     others = sorted(
         path.name
-        for path in folder.iterdir()
+        for path in found
         if path not in known
         and path.name[0] != "."
         and path.suffix.lower() not in _NOTE_SUFFIXES

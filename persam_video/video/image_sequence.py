@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from persam_video.errors import DamagedVideoError, InputError, VideoError
-from persam_video.files.images import IMAGE_SUFFIXES, image_files, read_image, warn_of_unread
+from persam_video.files.images import IMAGE_SUFFIXES, image_files, images_in, read_image
 from persam_video.frame import Frame
 from persam_video.messages import one_line, pluralize
 from persam_video.video.media_file import MediaFile
@@ -120,13 +120,10 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _find_images(source: Path) -> list[Path]:
     if source.is_dir():
-        found, where = list(source.iterdir()), "the folder holds"
+        paths, where = images_in(source), "the folder holds"
     else:
-        found = _numbered(source) if is_numbered(source.name) else _matching(source)
+        paths = image_files(_numbered(source) if is_numbered(source.name) else _matching(source))
         where = "the pattern matches"
-    paths = image_files(found)
-    if paths and source.is_dir():
-        warn_of_unread(source, paths, "image")
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise VideoError(f"{source}: {where} no image file; give a video file, or images of these kinds: {kinds}")
