@@ -38,6 +38,12 @@ def check_method(name: str) -> None:
         raise InputError(f"unknown method {name!r}; the methods are {', '.join(METHODS)}")
 
 
+def check_model(sam: object) -> None:
+    """Raise InputError unless it is a loaded model, not its name for example."""
+    if not hasattr(sam, "decode"):
+        raise InputError(f"sam is of the type {type(sam).__name__}; give a model, from load_sam")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
     """Segment Anything model, and how it runs.

@@ -64,8 +64,9 @@ class Pipeline:
         self._sam = sam
         self._seconds = seconds
         self._threads = ThreadPlan(objects, sam.device, large_frames=large_frames)
-        # Beside a CPU that tracks, reading a large frame ahead would gain little.
-        self._read_depth = _READ_DEPTH if not large_frames else 0 if self._threads.model_on_cpu else 1
+        self._read_depth = _READ_DEPTH
+        if large_frames:  # beside a CPU that tracks, reading one ahead would gain little
+            self._read_depth = 0 if self._threads.model_on_cpu else 1
         self._release_every = 1 if large_frames else _RELEASE_MEMORY_EVERY
         # With all cores at work on one frame there is no thread to prepare the next one.
         runs_ahead = not self._threads.model_on_cpu or self._threads.parallel_frames > 1

@@ -26,7 +26,7 @@ from persam_video.inputs.annotations import Annotations, read_annotations
 from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
-from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method
+from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method, check_model
 from persam_video.outputs.base import Output, open_outputs
 from persam_video.video.reader import VideoReader, open_video
 from persam_video.video_run import VideoRun, release
@@ -103,8 +103,8 @@ def open_run(
     """
     if sam is not None and (model is not None or model_options):
         raise InputError("sam is a loaded model: give either it or model options")
-    if sam is not None and not hasattr(sam, "decode"):
-        raise InputError(f"sam is of the type {type(sam).__name__}; give a model, from load_sam, or model='vit_t'")
+    if sam is not None:
+        check_model(sam)
     options = ModelOptions.of(model or DEFAULT_MODEL, **model_options)
     if method is not None:
         check_method(method)

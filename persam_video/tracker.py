@@ -16,7 +16,7 @@ from persam_video.inputs.pixel_values import Origin
 from persam_video.methods.base import Method
 from persam_video.methods.registry import MethodFactory, method_factory
 from persam_video.methods.saved_targets import SavedTargets
-from persam_video.options import DEFAULT_METHOD, METHODS
+from persam_video.options import DEFAULT_METHOD, METHODS, check_model
 from persam_video.runtime.ambient import isolated
 from persam_video.runtime.streams import copy_to_host
 from persam_video.sam.image_encoder import Features
@@ -57,8 +57,7 @@ class Tracker:
         if targets is not None and method not in (None, targets.method):
             raise InputError(f"the targets are of the method {targets.method}; leave the other method out")
         chosen = targets.method if targets is not None else method or DEFAULT_METHOD
-        if not hasattr(sam, "decode"):
-            raise InputError(f"sam is of the type {type(sam).__name__}; give a model, from load_sam")
+        check_model(sam)
         self._method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image

@@ -37,7 +37,7 @@ from persam_video.files.atomic import write_atomic
 from persam_video.files.images import read_image
 from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.methods.cuts import Reduced, common_colours, explained_contrast
-from persam_video.methods.flow import FlowInputs, backward_flow, reduced_image
+from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.sam.models import Sam
 from persam_video.tracker import Tracker
 
@@ -108,15 +108,15 @@ def _of_size(frames: Frames, size: tuple[int, int]) -> Frames:
 def _pairs(options: argparse.Namespace) -> dict[str, Any]:
     reduced = {name: [reduced_image(image) for image, _ in frames] for name, frames in _scenes(options).items()}
     rng = random.Random(0)
-    pairs: dict[str, list[tuple[Reduced, Reduced]]] = {}
+    pairs: dict[str, list[tuple[float, float, bool]]] = {}
     told: Counter[str] = Counter()
     for step in _STEPS:
         for name, images in reduced.items():
-            following = list(zip(images, images[step:], strict=False))
+            following = [_measured(*pair) for pair in zip(images, images[step:], strict=False)]
             pairs.setdefault(f"{step} frames apart", []).extend(following)
-            told[f"{name}, {step} frames apart"] += sum(_is_cut(*pair) for pair in following)
+            told[f"{name}, {step} frames apart"] += sum(is_cut for _, _, is_cut in following)
     for one, other in itertools.permutations(reduced, 2):
-        unrelated = [(rng.choice(reduced[one]), rng.choice(reduced[other])) for _ in range(4)]
+        unrelated = [_measured(rng.choice(reduced[one]), rng.choice(reduced[other])) for _ in range(4)]
         demo = "two demo scenes" if "demo" in one and "demo" in other else "two scenes"
         pairs.setdefault(demo, []).extend(unrelated)
     results: dict[str, Any] = {}
@@ -124,22 +124,19 @@ def _pairs(options: argparse.Namespace) -> dict[str, Any]:
         "| | pairs | explained contrast: 0 % | 1 % | 50 % | 99 % | 100 % | common colours: 1 % | 50 % | 99 % | cuts |"
     )
     for name, each in pairs.items():
-        explained, common = ([measure(*pair) for pair in each] for measure in (_explained, common_colours))
-        cuts = sum(_is_cut(*pair) for pair in each)
+        explained, common, cuts = map(list, zip(*each, strict=True))
         percentiles = (*np.percentile(explained, (0, 1, 50, 99, 100)), *np.percentile(common, (1, 50, 99)))
-        print(f"| {name} | {len(each)} | " + " | ".join(f"{value:.2f}" for value in percentiles) + f" | {cuts} |")
-        results[name] = {"explained": explained, "common": common, "cuts": cuts}
+        print(f"| {name} | {len(each)} | " + " | ".join(f"{value:.2f}" for value in percentiles) + f" | {sum(cuts)} |")
+        results[name] = {"explained": explained, "common": common, "cuts": sum(cuts)}
     print("told to be cuts: " + "; ".join(f"{count} of {name}" for name, count in told.items() if count))
     return results
 
 
-def _is_cut(previous: Reduced, current: Reduced) -> bool:
-    return bool(FlowInputs.of(previous, current, pinned=False).cut)
-
-
-def _explained(previous: Reduced, current: Reduced) -> float:
-    flow = backward_flow(previous.grey, current.grey)
-    return explained_contrast(previous.grey, current.grey, flow.permute(1, 2, 0).numpy())
+def _measured(previous: Reduced, current: Reduced) -> tuple[float, float, bool]:
+    """Explained contrast and common colours of two frames, and whether they are told to be of two scenes."""
+    inputs = FlowInputs.of(previous, current, pinned=False)
+    explained = explained_contrast(previous.grey, current.grey, inputs.flow.permute(1, 2, 0).numpy())
+    return explained, common_colours(previous, current), bool(inputs.cut)
 
 
 def _clips(options: argparse.Namespace) -> dict[str, int]:

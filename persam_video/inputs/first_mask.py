@@ -58,7 +58,7 @@ def load_first_masks(
     pixels are either opaque or transparent, the opaque ones are object 1, or have the ids of their flat colours.
 
     Args:
-        sources: one image file; or one folder, with one image file a frame, of which the first in natural order is
+        sources: one image file; or one folder, with one image file a frame, of which that of the frame is
             read, or one an object (`masks_of_frame`); or several image files of one object each (0 = background,
             one other value), which become ids 1, 2, ... in this order. Where two of these overlap, the later one wins,
             and a warning is logged.

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from persam_video.errors import AnnotationError
-from persam_video.files.images import warn_of_unread
 from persam_video.files.json_file import shortened
 from persam_video.frame import Frame, LabelMap
 from persam_video.inputs.first_mask import MaskSource, load_masks
@@ -27,12 +26,12 @@ class LaterMasks:
     All are checked at once. Files are read again when their frame comes, so that a folder of masks takes no memory.
 
     Args:
-        masks: frame numbers, from 0, and the masks of these frames, from `frames_and_masks`.
+        masks: frame numbers, from 0, and the masks of these frames.
         width: of the video, pixels.
         height: of the video, pixels.
         pixel_aspect: width of the video's pixels by their height.
     Raises:
-        AnnotationError: a mask cannot be used, a frame number is negative, or a frame has two masks.
+        AnnotationError: a mask cannot be used, or a frame has two masks.
     """
 
     def __init__(
@@ -92,22 +91,17 @@ def frames_and_masks(masks: MasksByFrame) -> list[tuple[int | str, MaskSource]]:
     for pair in masks.items() if isinstance(masks, Mapping) else masks:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise AnnotationError(f"{name} holds {shortened(pair)}; give pairs of a frame number and a mask")
-        number, mask = pair
-        if isinstance(number, str):
-            pairs.append((number, mask))
-            continue
-        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
-            raise AnnotationError(f"{name}: {shortened(number)} is no frame number; give whole numbers from 0")
-        if number < 0:
-            raise AnnotationError(f"the mask of frame {number}: frames are counted from 0")
-        pairs.append((int(number), mask))
+        frame, mask = pair
+        if not isinstance(frame, (int, np.integer, str)) or isinstance(frame, bool):
+            raise AnnotationError(f"{name}: {shortened(frame)} is no frame number; give whole numbers from 0")
+        if not isinstance(frame, str) and frame < 0:
+            raise AnnotationError(f"the mask of frame {frame}: frames are counted from 0")
+        pairs.append((frame if isinstance(frame, str) else int(frame), mask))
     return pairs
 
 
 def masks_in(folder: Path) -> list[tuple[str, Path]]:
-    """Masks of a folder, each with the name of its frame: ``00012`` of ``00012.png``.
-
-    A warning names what else there is.
+    """Masks of a folder (`mask_files`), each with the name of its frame: ``00012`` of ``00012.png``.
 
     Raises:
         AnnotationError: the folder cannot be read, or there is no mask.
@@ -115,5 +109,4 @@ def masks_in(folder: Path) -> list[tuple[str, Path]]:
     files = mask_files(folder)
     if not files:
         raise AnnotationError(f"{folder}: holds no mask; it should hold PNGs named by frame, like 00012.png")
-    warn_of_unread(folder, files, "mask", folders=True)
     return [(path.stem, path) for path in files]

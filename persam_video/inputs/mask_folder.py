@@ -51,7 +51,6 @@ def masks_of_frame(
         raise AnnotationError(
             f"{folder} holds no mask; it must hold image files such as 00000.png, of which that of the frame is read"
         )
-    warn_of_unread(folder, files, "mask", folders=True)
     if len(files) == 1:
         return files
     if _are_frames(folder, files, frame_count, max_pixels):
@@ -75,16 +74,21 @@ def _of_frame(folder: Path, files: Sequence[Path], index: int, frame_name: str |
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """Files of a folder that are masks by their suffix, in natural order.
+    """Files of a folder that are masks by their suffix, in natural order; where there are any, a warning names what
+    else there is.
 
     Raises:
         AnnotationError: the folder cannot be read.
     """
     try:
-        found = [path for path in folder.iterdir() if path.name[0] != "." and path.suffix.lower() in _MASK_SUFFIXES]
+        found = list(folder.iterdir())
     except OSError as error:
         raise AnnotationError(f"{folder} cannot be read ({one_line(error)})") from error
-    return sorted((path for path in found if not path.is_dir()), key=lambda each: natural_key(each.name))
+    masks = [path for path in found if path.name[0] != "." and path.suffix.lower() in _MASK_SUFFIXES]
+    masks = sorted((path for path in masks if not path.is_dir()), key=lambda each: natural_key(each.name))
+    if masks:
+        warn_of_unread(folder, found, masks, "mask", folders=True)
+    return masks
 
 
 def _are_frames(folder: Path, files: Sequence[Path], frame_count: int | None, max_pixels: int | None) -> bool:

@@ -86,12 +86,10 @@ def open_source(
         found = _of_media(open_media(source), hwaccel=hwaccel, stream=stream, max_pixels=max_pixels)
     else:
         found = _of_memory(source, frame_rate, max_pixels)
-    if hwaccel is not None and found.stream_index is None:
-        found.close()
-        raise VideoError(f"{found.path}: {parameter('hwaccel', hwaccel)}: only video files are decoded; leave it out")
-    if stream is not None and found.stream_index is None:
-        found.close()
-        raise VideoError(f"{found.path}: {parameter('stream', stream)}: only video files have streams; leave it out")
+    for name, value, what in (("hwaccel", hwaccel, "are decoded"), ("stream", stream, "have streams")):
+        if value is not None and found.stream_index is None:
+            found.close()
+            raise VideoError(f"{found.path}: {parameter(name, value)}: only video files {what}; leave it out")
     return found
 
 
