@@ -32,6 +32,10 @@ SIZES = (512, 768, 1024)
 """Longer sides of encoded frames, pixels; the last is SAM's own."""
 
 
+WINDOWS = ("auto", "objects", "frame")
+"""What is encoded of each frame (`ModelOptions.window`)."""
+
+
 def check_method(name: str) -> None:
     """Raise InputError unless a tracking method has this name."""
     if name not in METHODS:
@@ -54,7 +58,10 @@ class ModelOptions:
             user's cache.
         device: ``auto`` (CUDA, else MPS, else the CPU), or a torch device such as ``cuda:1``.
         precision: of the image encoder: ``fp32``, ``bf16``, ``fp16``, or ``auto`` (bf16 on CUDA, fp32 elsewhere).
-        size: longer side of encoded frames in pixels: 1024 as in SAM, or 768 or 512, which is faster and coarser.
+        size: longer side of encoded frames in pixels: 1024 as in SAM, or 768 or 512, which is faster and coarser. A
+            window has at most as many pixels as a whole frame of this size.
+        window: what is encoded of each frame of a video: ``objects``, a window around all objects, as finely as they
+            need; ``frame``, the whole frame; or ``auto``: ``objects`` for the method ``appearance`` on a CPU.
         exact_padding: pad frames with zeros to a square before they are encoded, as SAM itself does: exactly its
             features, for twice the work at 16:9.
         compile: compile the image encoder with `torch.compile`; the first frame then takes up to minutes. On a CPU it
@@ -63,7 +70,7 @@ class ModelOptions:
         batch: number of frames of a video to encode at once; None: 4 on CUDA, elsewhere 1.
 
     Raises:
-        InputError: no such model or size, or a batch below 1.
+        InputError: no such model, size or window, or a batch below 1.
     """
 
     model: str = DEFAULT_MODEL
@@ -71,6 +78,7 @@ class ModelOptions:
     device: str = "auto"
     precision: str = "auto"
     size: int = SIZES[-1]
+    window: str = WINDOWS[0]
     exact_padding: bool = False
     compile: bool = False
     graphs: bool = True
@@ -81,6 +89,8 @@ class ModelOptions:
             raise InputError(f"unknown model {self.model!r}; the models are {', '.join(MODELS)}")
         if self.size not in SIZES:
             raise InputError(f"{parameter('size', self.size)}: the sizes are {', '.join(map(str, SIZES))}")
+        if self.window not in WINDOWS:
+            raise InputError(f"{parameter('window', self.window)}: give {', '.join(WINDOWS[:-1])} or {WINDOWS[-1]}")
         if self.batch is not None and self.batch < 1:
             raise InputError(f"{parameter('batch', self.batch)}: it must be 1 or more")
 

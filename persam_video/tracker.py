@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,10 @@ import torch
 
 from persam_video.arrays import ImageSource, to_frame
 from persam_video.errors import InputError
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, LabelMap, ids_in
+from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
 from persam_video.inputs.first_mask import MaskSource, check_label_map
 from persam_video.inputs.pixel_values import Origin
-from persam_video.methods.base import Method
+from persam_video.methods.base import Method, Prepared
 from persam_video.methods.registry import MethodFactory, method_factory
 from persam_video.methods.saved_targets import SavedTargets
 from persam_video.options import DEFAULT_METHOD, METHODS, check_model
@@ -22,6 +24,11 @@ from persam_video.runtime.streams import copy_to_host
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import argmax_rows, to_object_ids
+from persam_video.sam.window import Window
+from persam_video.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings
+
+_COMPARED_FIRST = 64
+"""Every so manieth row of two images is compared before all of them."""
 
 
 class Tracker:
@@ -40,17 +47,25 @@ class Tracker:
         method: ``appearance``, ``persam-f`` or ``persam`` (`persam_video.options.METHODS`), or a function of the model
             that makes a `Method`; None: that of the targets, or else ``appearance``.
         targets: objects personalised in another video (`persam_video.load_targets`): absent until they are found.
+        windows: constants of the windows around the objects (`persam_video.options.ModelOptions.window`).
 
     Attributes:
         object_ids: ids of all objects, in the order in which they were added.
         method: the `Method`.
+        has_windows: whether windows around the objects are encoded, not whole frames. The window of a frame then
+            depends on the result of the third frame before it.
     Raises:
         InputError: there is no such method, or the targets are of another one or damaged.
     """
 
     @isolated()
     def __init__(
-        self, sam: Sam, *, method: str | MethodFactory | None = None, targets: SavedTargets | None = None
+        self,
+        sam: Sam,
+        *,
+        method: str | MethodFactory | None = None,
+        targets: SavedTargets | None = None,
+        windows: WindowSettings | None = None,
     ) -> None:
         if targets is not None:
             _check_targets(targets)
@@ -61,7 +76,17 @@ class Tracker:
         self._method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image
+        self._planned = 0  # number of frames that were planned
+        self._started = 0  # and started
+        self._windows: deque[Window | None] = deque()  # of those between
+        self._image: Image | None = None  # of the latest frame that was planned
+        self._reduced: Any | None = None  # `Method.reduce` of it; None: not known
+        self._latest: _Deferred | None = None  # result of the latest frame that was started
+        self._pending: dict[int, Callable[[], FrameResult]] = {}  # results that were not made yet, by frame number
+        self._sightings: dict[int, Sighting] = {}  # in the results of the latest frames, by frame number
         self.method: Method = (method_factory(chosen) if isinstance(chosen, str) else chosen)(sam)
+        self.has_windows = _has_windows(sam, self.method)
+        self._planner = WindowPlanner(sam.options.size, (windows or WindowSettings()) if self.has_windows else None)
         self.object_ids: tuple[int, ...] = ()
         self._row_ids: tuple[int, ...] = ()  # object id of each row of the method's tensors
         if targets is not None:
@@ -120,7 +145,7 @@ class Tracker:
                 for one object; or N×H×W or a list of masks, ids 1 to N; or masks by object id. Arrays, torch tensors
                 and Pillow images will do. New objects are tracked from here on; those that are tracked already are
                 personalised anew from these masks.
-            features: the frame's features; None: the frame is encoded here.
+            features: the frame's features, or those of the window of `plan`; None: the frame is encoded here.
             prepared: `Method.prepare` of the frame; None: computed here.
         Returns:
             function that synchronises and returns the result; the next frame may be started before it is called.
@@ -133,34 +158,123 @@ class Tracker:
                 f"frame {frame.index}: there is no object to track; give masks with label_map, in this or an earlier "
                 "frame, or targets"
             )
-        if features is None:
-            features = self._sam.encode(frame.image)
         self._next_index = frame.index + 1
-        found = self._find(frame, features, prepared) if self._row_ids else None
-        if masks is None:
-            assert found is not None
-            return found
-        result = self._annotate(frame, features, masks, None if found is None else found())
-        return lambda: result
+        if prepared is None and self._row_ids:
+            prepared = self._prepare(frame.image)
+        window = self._take_window(frame, masks, features, prepared)
+        if window is None:
+            latest = self._latest
+            assert latest is not None, "no frame was started"
+            return self._note(lambda: replace(latest(), frame=frame), latest)
+        if self._row_ids:
+            assert prepared is not None
+            features = features or self._sam.encode(frame.image, window)
+            found = self._find(frame, features, prepared.in_window(window))
+        else:
+            found = None
+        if masks is not None:
+            annotated = self._annotate(frame, features, masks, None if found is None else found())
+            return self._note(lambda: annotated)
+        assert found is not None
+        return self._note(found)
+
+    @isolated()
+    def plan(self, frame: Frame, prepared: Prepared | None, *, label_map: LabelMap | None = None) -> Window | None:
+        """Part of the next frame that is to be encoded for `start`, which must then be called for the same frames in
+        the same order, with their features. So frames can be encoded while others are tracked: at most `DELAY` - 1 may
+        be planned and not started (any number if `has_windows` is false).
+
+        Args:
+            prepared: `Method.prepare` of the frame; None where there is no object yet.
+            label_map: masks that are given for it.
+        Returns:
+            the window; None: nothing, as the frame is equal to the one before.
+        """
+        number, previous = self._planned, self._image
+        self._planned += 1
+        self._image, self._reduced = frame.image, None
+        shape = (frame.height, frame.width)
+        window: Window | None
+        sighting = self._sighting(number - DELAY)
+        is_cut = prepared is not None and prepared.is_cut
+        if label_map is None and previous is not None and _are_equal(previous, frame.image):
+            window = None
+        else:
+            window = self._planner.plan(sighting, shape, is_cut=is_cut, given=label_map)
+        self._windows.append(window)
+        return window
+
+    def _take_window(
+        self, frame: Frame, masks: LabelMap | None, features: Features | None, prepared: Prepared | None
+    ) -> Window | None:
+        """Window of the frame that is started, as `plan` returned it."""
+        if not self._windows and features is not None:  # not planned: all of what was encoded
+            self._planned += 1
+            self._image, self._reduced = frame.image, None
+            return features.window
+        if not self._windows:
+            self.plan(frame, prepared, label_map=masks)
+        return self._windows.popleft()
+
+    def _sighting(self, number: int) -> Sighting | None:
+        """What was seen of all objects in an earlier frame; None before the first one."""
+        if number in self._pending:
+            self._pending[number]()
+        for each in [each for each in self._sightings if each < number]:
+            del self._sightings[each]
+        return self._sightings.get(number)
+
+    def _prepare(self, image: Image) -> Prepared:
+        if self._reduced is None and self._image is not None:
+            self._reduced = self.method.reduce(self._image)
+        reduced = self.method.reduce(image)
+        return self.method.prepare(reduced, self._reduced)
+
+    def _note(self, make: Callable[[], FrameResult], latest: _Deferred | None = None) -> Callable[[], FrameResult]:
+        """The result of the frame that is started, which the windows of later ones follow.
+
+        Args:
+            latest: the result of the frame before, if this one is equal.
+        """
+        number = self._started
+        self._started += 1
+
+        sightings, pending, planner = self._sightings, self._pending, self._planner  # not the tracker: no circle
+
+        def note(made: FrameResult) -> None:
+            sightings[number] = planner.see(made.label_map, made.object_ids)
+            del pending[number]
+
+        result = _Deferred(make, note if self.has_windows else None)
+        if self.has_windows:
+            pending[number] = result
+        self._latest = latest or result
+        return result
 
     def _check(self, frame: Frame, label_map: MaskSource, origin: Origin) -> LabelMap:
         name = f"the mask of frame {frame.index}" if self.object_ids else "the first mask"
         return check_label_map(label_map, width=frame.width, height=frame.height, name=name, origin=origin)
 
-    def _find(self, frame: Frame, features: Features, prepared: Any | None) -> Callable[[], FrameResult]:
+    def _find(self, frame: Frame, features: Features, prepared: Prepared) -> Callable[[], FrameResult]:
         logits, scores = self.method.find(frame, features, prepared)
-        object_ids, row_ids = self.object_ids, self._row_ids
+        object_ids, row_ids, window = self.object_ids, self._row_ids, features.window
         copied = copy_to_host(argmax_rows(logits, features.geometry), scores)
 
         @isolated()
         def result() -> FrameResult:
             rows, row_scores = copied()
             score_of = dict(zip(row_ids, row_scores.tolist(), strict=True))
-            return FrameResult.of(frame, to_object_ids(rows, row_ids), {i: score_of[i] for i in object_ids})
+            label_map = to_object_ids(rows, row_ids)
+            if not window.is_whole:
+                inside, label_map = label_map, np.zeros(frame.image.shape[:2], np.uint8)
+                window.crop(label_map)[:] = inside
+            return FrameResult.of(frame, label_map, {i: score_of[i] for i in object_ids})
 
         return result
 
-    def _annotate(self, frame: Frame, features: Features, masks: LabelMap, found: FrameResult | None) -> FrameResult:
+    def _annotate(
+        self, frame: Frame, features: Features | None, masks: LabelMap, found: FrameResult | None
+    ) -> FrameResult:
         """Personalise the objects of a label map, and merge it with the objects that were found in the frame."""
         annotated = ids_in(masks)
         label_map = np.where(np.isin(masks, annotated), masks, 0).astype(np.uint8)
@@ -169,6 +283,9 @@ class Tracker:
             others = np.where(np.isin(found.label_map, annotated), 0, found.label_map)
             label_map = np.where(label_map, label_map, others).astype(np.uint8)
             scores = {**found.scores, **scores}
+        window = self._planner.learn(label_map)
+        if features is None or features.window != window:
+            features = self._sam.encode(frame.image, window)
         self._drop_rows(annotated)
         # Objects that are corrected come first, in their order, then the new ones.
         ordered = [*(i for i in self.object_ids if i in annotated), *(i for i in annotated if i not in self.object_ids)]
@@ -186,6 +303,38 @@ class Tracker:
         stacked = torch.stack([torch.from_numpy(masks == i) for i in object_ids])
         self.method.add(frame, features, stacked, torch.from_numpy(masks == IGNORE_ID))
         self._row_ids += tuple(object_ids)
+
+
+class _Deferred:
+    """Result that is made when it is first asked for, and then kept without what it was made of."""
+
+    def __init__(self, make: Callable[[], FrameResult], note: Callable[[FrameResult], None] | None) -> None:
+        self._make: Callable[[], FrameResult] | None = make
+        self._note = note
+        self._result: FrameResult | None = None
+
+    def __call__(self) -> FrameResult:
+        if self._result is None:
+            assert self._make is not None
+            self._result = self._make()
+            self._make = None
+            if self._note is not None:
+                self._note(self._result)
+        return self._result
+
+
+def _has_windows(sam: Sam, method: Method) -> bool:
+    """Whether windows around the objects are encoded: by default where it was measured to be better."""
+    if sam.options.window == "auto":
+        return method.windows and sam.device.type == "cpu"
+    return sam.options.window == "objects"
+
+
+def _are_equal(one: Image, other: Image) -> bool:
+    if one.shape != other.shape:
+        return False
+    # Most frames differ in every row.
+    return bool((one[::_COMPARED_FIRST] == other[::_COMPARED_FIRST]).all()) and np.array_equal(one, other)
 
 
 def _check_targets(targets: object) -> None:

@@ -168,12 +168,13 @@ class VideoRun(Iterator[FrameResult]):
         visibility = self._visibility
 
         def masks_at(frame: Frame) -> LabelMap | None:
-            given = label_map if frame.index == first else later.pop(frame)
+            given = label_map if frame.index == first else later.get(frame)
             if given is not None:
                 visibility.given(frame.index, given)
             return given
 
-        def on_annotated() -> None:
+        def on_annotated(frame: Frame) -> None:
+            later.drop(frame)
             if targets_file is not None:
                 save_targets(targets_file, tracker.targets, sam, overwrite=True)
 

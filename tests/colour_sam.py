@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.runtime.ambient import isolated
-from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, Geometry
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import DecoderOutput
 from persam_video.sam.prompt_encoder import Prompts
+from persam_video.sam.window import Window
 
 
 class ColourSam:
@@ -27,14 +28,15 @@ class ColourSam:
     Args:
         batch: number of frames of a video to encode at once.
         model: name of the model.
+        window: of the model's options.
     """
 
     device, dtype, capture = torch.device("cpu"), torch.float32, None
     checkpoint: Path | None = None
     weights_sha256: str | None = None
 
-    def __init__(self, batch: int = 1, model: str = "colours") -> None:
-        self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False)
+    def __init__(self, batch: int = 1, model: str = "colours", window: str = "frame") -> None:
+        self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False, window=window)
         self.encode = ColourEncode(self)
         self.batch = batch
         self.encoded = 0  # number of encoded images
@@ -43,15 +45,16 @@ class ColourSam:
         self.had_box: list[list[bool]] = []  # whether each object had a box, of each decode
 
     @isolated()  # as the real one is
-    def encode_one(self, image: np.ndarray) -> Features:
+    def encode_one(self, image: np.ndarray, window: Window | None = None) -> Features:
         self.encoded += 1
-        geometry = Geometry(*image.shape[:2])
-        rows, columns = geometry.grid(FEATURE_SIZE)
+        window = window or Window.whole(image.shape)
+        image = window.crop(image)
+        rows, columns = window.geometry.grid(FEATURE_SIZE)
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 - 0.5
         cells = F.interpolate(pixels, size=(rows, columns), mode="area")
         tensor = torch.zeros(1, 256, rows, columns, dtype=torch.float32)
         tensor[:, :3] = cells
-        return Features(tensor, geometry, torch.from_numpy(image.copy()))
+        return Features(tensor, window, torch.from_numpy(image.copy()))
 
     def decode(self, features: Features, prompts: Prompts) -> DecoderOutput:
         self.decode_batches.append(len(prompts.points))
@@ -72,12 +75,12 @@ class ColourEncode:
     def __init__(self, sam: ColourSam) -> None:
         self._sam = sam
 
-    def __call__(self, image: np.ndarray) -> Features:
-        return self._sam.encode_one(image)
+    def __call__(self, image: np.ndarray, window: Window | None = None) -> Features:
+        return self._sam.encode_one(image, window)
 
-    def batch(self, images: list[np.ndarray]) -> list[Features]:
+    def batch(self, images: list[np.ndarray], window: Window | None = None) -> list[Features]:
         self._sam.encode_batches.append(len(images))
-        return [self(image) for image in images]
+        return [self(image, window) for image in images]
 
 
 RED, GREEN, BLUE, YELLOW = (230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20)

@@ -27,6 +27,7 @@ from persam_video.methods.flow import backward_flow, reduced_grey, warp
 from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.object_masks import argmax_masks, argmax_with_background, softmax_with_background
+from persam_video.sam.window import Window
 
 
 def colours_of(image: np.ndarray, size: int = 256) -> Colours:
@@ -39,7 +40,7 @@ class TestDescriptors:
         image = np.zeros((36, 64, 3), np.uint8)
         image[:, 32:, 0] = 255
         image[::2, :32, 1] = 255
-        features = Features(torch.randn(1, 256, 36, 64), Geometry(36, 64), torch.from_numpy(image))
+        features = Features(torch.randn(1, 256, 36, 64), Window.whole((36, 64)), torch.from_numpy(image))
         unit, colours = cell_descriptors(features, colours_of(image, 64))
         assert unit.shape == (36 * 64, 256)
         torch.testing.assert_close(unit.norm(dim=1), torch.ones(36 * 64))
@@ -48,7 +49,7 @@ class TestDescriptors:
     def test_standard_deviation_within_a_cell(self) -> None:
         image = np.zeros((72, 128, 3), np.uint8)
         image[::2, :, 1] = 255
-        features = Features(torch.randn(1, 256, 36, 64), Geometry(72, 128), torch.from_numpy(image))
+        features = Features(torch.randn(1, 256, 36, 64), Window.whole((72, 128)), torch.from_numpy(image))
         _, colours = cell_descriptors(features, colours_of(image, 64))
         torch.testing.assert_close(colours[100], torch.tensor([0, 0.5, 0, 0, 0.5, 0]))
 
@@ -66,7 +67,7 @@ class TestDescriptors:
     def test_a_frame_that_ends_within_a_cell(self, size: tuple[int, int]) -> None:
         rows, columns = Geometry(*size).grid(64)
         image = np.full((*size, 3), 255, np.uint8)
-        features = Features(torch.randn(1, 256, rows, columns), Geometry(*size), torch.from_numpy(image))
+        features = Features(torch.randn(1, 256, rows, columns), Window.whole(size), torch.from_numpy(image))
         _, colours = cell_descriptors(features, colours_of(image, 64))
         white = torch.tensor([1.0, 1, 1, 0, 0, 0]).expand(rows * columns, 6)
         torch.testing.assert_close(colours, white)

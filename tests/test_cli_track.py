@@ -377,7 +377,7 @@ class TestModelOptions:
         monkeypatch.setattr("persam_video.run.open_run", open_run)
         arguments = (
             "clip.mp4 --first-mask ann.png --model vit_b --checkpoint weights.pt --device cuda:1 --precision fp16 "
-            "--size 512 --exact-padding --compile --no-graphs --batch 3"
+            "--size 512 --window frame --exact-padding --compile --no-graphs --batch 3"
         )
         assert main(arguments.split()) == 2
         expected = ModelOptions(
@@ -386,6 +386,7 @@ class TestModelOptions:
             device="cuda:1",
             precision="fp16",
             size=512,
+            window="frame",
             exact_padding=True,
             compile=True,
             graphs=False,

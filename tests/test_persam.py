@@ -27,13 +27,15 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.mask_decoder import DecoderOutput
 from persam_video.sam.prompt_encoder import NEGATIVE, NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance
+from persam_video.sam.window import Window
 
 SQUARE = Geometry(1024, 1024)
 
 
 def features(tensor: torch.Tensor | None = None, geometry: Geometry = SQUARE) -> Features:
     pixels = torch.zeros(geometry.height, geometry.width, 3, dtype=torch.uint8)
-    return Features(torch.randn(1, 256, *geometry.grid(64)) if tensor is None else tensor, geometry, pixels)
+    tensor = torch.randn(1, 256, *geometry.grid(64)) if tensor is None else tensor
+    return Features(tensor, Window.whole((geometry.height, geometry.width), geometry.side), pixels)
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (1024, 1024)) -> torch.Tensor:

@@ -25,7 +25,7 @@ from persam_video.frame import Frame
 from persam_video.outputs.base import OutputThreads, open_outputs
 from persam_video.outputs.masks import MaskOutput
 from persam_video.outputs.overlay import OverlayOutput
-from persam_video.pipeline import synchronized
+from persam_video.pipeline import PlannedFrame, synchronized
 from persam_video.runtime.threads import ThreadPlan
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
@@ -61,10 +61,11 @@ def write_clip(path: Path, frames: int, still: bool = False) -> Path:
 
 def test_all_that_was_encoded_is_waited_for(colours: Sam) -> None:
     image, _ = draw(SQUARES, 0)
-    encoded = (Frame(index=0, image=image, name="0"), colours.encode(image), None)
+    frame = PlannedFrame(Frame(index=0, image=image, name="0"), cast(Any, None), None, None)
+    encoded = (frame, colours.encode(image))
     waited: list[Any] = []
     assert list(synchronized(each for each in [(encoded, lambda *tensors: waited.extend(tensors))])) == [encoded]
-    _, features, _ = encoded
+    _, features = encoded
     assert [id(each) for each in waited] == [id(features.tensor), id(features.pixels)]
 
 
@@ -166,7 +167,7 @@ class TestEncodingAhead:
     def test_only_a_few_frames(self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch, way_ahead: str) -> None:
         encoded = []
         encode = colours.encode_one
-        monkeypatch.setattr(colours, "encode_one", lambda image: encoded.append(1) or encode(image))
+        monkeypatch.setattr(colours, "encode_one", lambda *image: encoded.append(1) or encode(*image))
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=colours))) as results:
             next(results)
             time.sleep(0.5)
@@ -187,7 +188,7 @@ class TestEncodingAhead:
     def test_an_error_of_the_encoder_comes_through(
         self, clip: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch, way_ahead: str
     ) -> None:
-        def fail(image: object) -> None:
+        def fail(*_: object) -> None:
             raise RuntimeError("out of memory")
 
         monkeypatch.setattr(colours, "encode_one", fail)
@@ -198,9 +199,9 @@ class TestEncodingAhead:
         threads: dict[str, set[int]] = {}
         encode = colours.encode_one
 
-        def note(image: Any) -> Any:
+        def note(*image: Any) -> Any:
             threads.setdefault(threading.current_thread().name, set()).add(torch.get_num_threads())
-            return encode(image)
+            return encode(*image)
 
         monkeypatch.setattr(colours, "encode_one", note)
         for _ in _go("on a few cores", monkeypatch):

@@ -39,6 +39,7 @@ from persam_video import (
 )
 from persam_video.methods.appearance.method import AppearanceMethod
 from persam_video.methods.registry import _METHODS
+from persam_video.sam.window import Window
 
 FRAMES = 12
 SQUARES = [Square(1, RED, left=8, top=16), Square(2, GREEN, left=20, top=80)]
@@ -266,21 +267,31 @@ class TestMethods:
         self, here: Path, colours: Sam, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The pipeline knows no method by name."""
-        found: list[tuple[Any, Any]] = []
+        found: list[tuple[int, int]] = []
+
+        class Inputs:
+            is_cut = False
+
+            def __init__(self, current: int, previous: int) -> None:
+                self.sums = current, previous
+                self.window: Window | None = None
+
+            def in_window(self, window: Window) -> Inputs:
+                self.window = window
+                return self
 
         class Noting(AppearanceMethod):
             def reduce(self, image: Any) -> Any:
-                return int(image.sum()), super().reduce(image)
+                return int(image.sum())
 
             def prepare(self, reduced: Any, previous: Any) -> Any:
-                ids = reduced[0], previous and previous[0]
-                return ids, super().prepare(reduced[1], previous and previous[1])
+                return Inputs(reduced, previous)
 
-            def find(self, frame: Any, features: Any, prepared: Any = None) -> Any:
-                assert prepared is not None
-                ids, inputs = prepared
-                assert ids[0] == int(frame.image.sum())
-                found.append(ids)
+            def find(self, frame: Any, features: Any, prepared: Any) -> Any:
+                assert prepared.sums[0] == int(frame.image.sum())
+                assert prepared.window == features.window
+                found.append(prepared.sums)
+                inputs = super().prepare(super().reduce(frame.image), None)
                 return super().find(frame, features, inputs)
 
         monkeypatch.setitem(_METHODS, "appearance", Noting)

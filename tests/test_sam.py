@@ -34,6 +34,7 @@ from persam_video.sam.models import (
 from persam_video.sam.object_masks import argmax_rows
 from persam_video.sam.prompt_encoder import NO_POINT, POSITIVE, Prompts
 from persam_video.sam.two_way_transformer import Guidance, _cross_attn_token_to_image
+from persam_video.sam.window import Window
 
 pytestmark = pytest.mark.slow
 
@@ -199,7 +200,7 @@ class TestDecode:
         )
 
     def test_a_batch_gives_what_each_object_gives_alone(self, sam: Sam, encoded: torch.Tensor) -> None:
-        features = Features(encoded[:, :, :36], Geometry(90, 160), BLACK)
+        features = Features(encoded[:, :, :36], Window.whole((90, 160)), BLACK)
         prompts = self.prompts(3, masks=True)
         together = sam.decode(features, prompts)
         assert together.logits.shape == (3, 3, 144, 256)
@@ -209,13 +210,13 @@ class TestDecode:
     def test_more_objects_than_fit_one_batch(
         self, sam: Sam, encoded: torch.Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(3)
+        features, prompts = Features(encoded[:, :, :36], Window.whole((90, 160)), BLACK), self.prompts(3)
         whole = sam.decode(features, prompts)
         monkeypatch.setattr("persam_video.sam.mask_decoder._MAX_BATCH", 2)
         torch.testing.assert_close(sam.decode(features, prompts).logits, whole.logits, atol=1e-3, rtol=1e-4)
 
     def test_the_coordinates_of_a_missing_box_do_not_matter(self, sam: Sam, encoded: torch.Tensor) -> None:
-        features, prompts = Features(encoded[:, :, :36], Geometry(90, 160), BLACK), self.prompts(2)
+        features, prompts = Features(encoded[:, :, :36], Window.whole((90, 160)), BLACK), self.prompts(2)
         before = sam.decode(features, prompts).logits
         prompts.boxes.add_(50)
         after = sam.decode(features, prompts).logits
@@ -230,7 +231,7 @@ class TestGuidedDecode:
     def features_and_prompts(self, encoded: torch.Tensor) -> tuple[Features, Prompts]:
         points = torch.tensor([[[300.0, 200.0]], [[500.0, 300.0]]])
         labels = torch.full((2, 1), POSITIVE)
-        return Features(encoded[:, :, :36], Geometry(90, 160), BLACK), Prompts(points, labels)
+        return Features(encoded[:, :, :36], Window.whole((90, 160)), BLACK), Prompts(points, labels)
 
     def test_without_guidance_or_with_none_of_it_the_masks_are_sams(
         self, sam: Sam, vit_t: torch.nn.Module, features_and_prompts: tuple[Features, Prompts]

@@ -20,7 +20,6 @@ from persam_video.methods.appearance.scenes import POOLED_CELLS, Scene
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.cuts import (
     MIN_EXPLAINED,
-    Reduced,
     colour_histogram,
     common_colours,
     explained_contrast,
@@ -104,9 +103,9 @@ class TestIsCut:
         one, mixed = reduced_image(image), reduced_image(as_uint8(0.2 * image + 0.8 * other))
         still = np.zeros((*one.grey.shape, 2), np.float32)
         assert 0.15 < explained_contrast(one.grey, mixed.grey, still) < MIN_EXPLAINED
-        assert not is_cut(one, Reduced(mixed.grey, one.colours), still)
-        assert is_cut(one, Reduced(mixed.grey, reduced_image(other).colours), still)
-        assert is_cut(one, Reduced(reduced_image(255 - image).grey, one.colours), still)
+        assert not is_cut(one, replace(mixed, colours=one.colours), still)
+        assert is_cut(one, replace(mixed, colours=reduced_image(other).colours), still)
+        assert is_cut(one, replace(reduced_image(255 - image), colours=one.colours), still)
 
     def test_a_black_frame_is_another_scene_and_two_are_one(self) -> None:
         black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)

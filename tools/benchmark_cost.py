@@ -24,7 +24,7 @@ from make_demo_clip import write_clip
 from torch.profiler import ProfilerActivity, profile
 from tqdm.auto import tqdm
 
-from persam_video.cli.common import add_batch_option, add_model_options, load_model, model_options, positive
+from persam_video.cli.common import add_model_options, add_video_options, load_model, model_options, positive
 from persam_video.errors import InputError
 from persam_video.files.palette_png import write_palette_png
 from persam_video.outputs.masks import MaskOutput
@@ -63,7 +63,7 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
-    add_batch_option(parser)
+    add_video_options(parser)
     parser.add_argument("--random-weights", action="store_true", help="random weights instead of a checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 

@@ -18,7 +18,7 @@ from make_demo_clip import write_clip
 from plain_tracker import FIT_STEPS
 from tqdm.auto import tqdm
 
-from persam_video.cli.common import add_batch_option, add_model_options, load_model, positive
+from persam_video.cli.common import add_model_options, add_video_options, load_model, positive
 from persam_video.errors import PersamError
 from persam_video.frame import Frame, ids_in
 from persam_video.messages import pluralize
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fit-steps", metavar="N", type=positive, default=FIT_STEPS, help=f"of the plain program; default: {FIT_STEPS}"
     )
     add_model_options(parser)
-    add_batch_option(parser)
+    add_video_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -99,7 +99,7 @@ def _plain_options(options: argparse.Namespace) -> list[str]:
 
 
 def _track_options(options: argparse.Namespace) -> list[str]:
-    names = ("method", "model", "checkpoint", "device", "precision", "size", "batch")
+    names = ("method", "model", "checkpoint", "device", "precision", "size", "window", "batch")
     values = [(name, getattr(options, name)) for name in names]
     flags = [f"--{name.replace('_', '-')}" for name in ("exact_padding", "compile") if getattr(options, name)]
     flags += [] if options.graphs else ["--no-graphs"]

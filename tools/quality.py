@@ -3,13 +3,18 @@
     python tools/quality.py table    --davis ROOT [--sequences NAME ...] [--variants NAME ...]
     python tools/quality.py spread   --davis ROOT [--sequences NAME ...]
     python tools/quality.py presence [--seeds N ...] [--pictures DIR]
+    python tools/quality.py small    --davis ROOT [--sequences NAME ...] [--pictures DIR]
 
 ``table``: J, F and J&F of every sequence, and the mean absolute error of the scores against J, for each method and for
-the default method with one component removed or changed. Every frame is encoded once for all of them.
+the default method with one component removed or changed.
 ``spread``: J&F of the default method with the first mask dilated or eroded by 1 and 2 pixels, frames compressed as JPEG
 of quality 60, and a start one frame later; and their standard deviation.
 ``presence``: on demo clips, whose ground truth is known, the number of empty masks of absent and of visible objects,
 and how often an object that returns is found again (J above 0.5) within 5 frames.
+``small``: J of the first frames of each sequence in canvases of 3 and 6 times its width and height, whose background is
+a frame of another sequence.
+
+``--window frame`` measures the same with whole frames.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ import PIL.Image
 import torch
 from demo_scene import DemoScene
 
-from persam_video.cli.common import Parser, add_model_options, load_model, run
+from persam_video.cli.common import Parser, add_model_options, add_video_options, load_model, run
 from persam_video.cli.davis import add_dataset_options, dataset_of
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.metrics import contour_accuracy, region_similarity
@@ -45,9 +50,9 @@ from persam_video.frame import FrameResult, Image, LabelMap, ids_in
 from persam_video.methods.appearance.method import AppearanceMethod
 from persam_video.methods.appearance.settings import Settings
 from persam_video.outputs.draw import draw_overlay
-from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
+from persam_video.sam.window import Window
 from persam_video.tracker import Tracker
 
 PROGRAM = "quality.py"
@@ -85,19 +90,23 @@ VARIANTS: dict[str, Variant] = {
 FOUND_WITHIN = 5
 """Frames after an object's return."""
 FOUND_IOU = 0.5
+_CANVASES = (3, 6)
+"""Their width, in widths of the sequence."""
+_SMALL_FRAMES = 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program. Returns the exit code: 0, or 2 for invalid input."""
     parser = Parser(prog=PROGRAM, description="Measure tracking quality.")
-    commands = parser.add_subparsers(required=True, metavar="table|spread|presence")
-    for name, command in (("table", _table), ("spread", _spread), ("presence", _presence)):
+    commands = parser.add_subparsers(required=True, metavar="table|spread|presence|small")
+    for name, command in (("table", _table), ("spread", _spread), ("presence", _presence), ("small", _small)):
         each = commands.add_parser(name)
         each.set_defaults(command=command)
-        if name == "presence":
+        if name in ("presence", "small"):
             each.add_argument(
                 "--pictures", metavar="DIR", type=Path, help="save the median and the worst frame of each clip"
             )
+        if name == "presence":
             each.add_argument(
                 "--seeds", type=int, nargs="+", default=[0, 1, 2, 3], help="of the clips; default: 0 to 3"
             )
@@ -106,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "table":
             each.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
         add_model_options(each)
+        add_video_options(each)
         add_features_option(each)
         each.add_argument("--json", metavar="FILE", type=Path, help="write all results")
         each.add_argument("--quiet", action="store_true", help="no progress bar while downloading weights")
@@ -141,44 +151,39 @@ class CachedEncoder:
         names = ("model", "checkpoint_sha256", "precision", "size", "exact_padding")
         self._key = json.dumps([settings[name] for name in names])
 
-    def __call__(self, image: Image) -> Features:
-        """Features of one image."""
-        name = hashlib.sha256(f"{self._key} {image.shape} ".encode() + image.tobytes()).hexdigest()
+    def __call__(self, image: Image, window: Window | None = None) -> Features:
+        """Features of one image, or of a window of it."""
+        window = window or Window.whole(image.shape, self._sam.options.size)
+        image = np.ascontiguousarray(window.crop(image))
+        key = f"{self._key} {window.side} {image.shape} "
+        name = hashlib.sha256(key.encode() + image.tobytes()).hexdigest()
         path = self._folder / f"{name}.npy"
         if path.exists():
             tensor, pixels = (torch.from_numpy(each).to(self._sam.device) for each in (np.load(path), image.copy()))
-            return Features(tensor, Geometry(image.shape[0], image.shape[1], self._sam.options.size), pixels)
-        features = self._sam.encode(image)
+            return Features(tensor, window, pixels)
+        features = replace(self._sam.encode(image, Window.whole(image.shape, window.side)), window=window)
         buffer = io.BytesIO()
         np.save(buffer, features.tensor.cpu().numpy())
         write_atomic(path, buffer.getvalue())
         return features
 
-    def batch(self, images: Sequence[Image]) -> list[Features]:
+    def batch(self, images: Sequence[Image], window: Window | None = None) -> list[Features]:
         """Features of several images."""
-        return [self(image) for image in images]
+        return [self(image, window) for image in images]
 
 
 class Clip:
-    """Images of a sequence, their true label maps, and their features, which are computed once."""
+    """Images of a sequence and their true label maps."""
 
-    def __init__(
-        self,
-        sam: Sam,
-        name: str,
-        images: list[Image],
-        truth: list[LabelMap],
-        features: list[Features] | None = None,
-    ) -> None:
+    def __init__(self, sam: Sam, name: str, images: list[Image], truth: list[LabelMap]) -> None:
         self.sam, self.name, self.images, self.truth = sam, name, images, truth
-        self.features = features or [sam.encode(each) for each in images]
 
     def without_first_frame(self) -> Clip:
         """Clip that starts one frame later."""
-        return Clip(self.sam, self.name, self.images[1:], self.truth[1:], self.features[1:])
+        return Clip(self.sam, self.name, self.images[1:], self.truth[1:])
 
     def track(self, variant: Variant, first_mask: LabelMap | None = None) -> tuple[list[FrameResult], float]:
-        """Results of all frames, and seconds per frame and object, without encoding.
+        """Results of all frames, and seconds per frame and object.
 
         Args:
             variant: the method.
@@ -187,11 +192,10 @@ class Clip:
         method: str | Callable[[Sam], Any] = variant if isinstance(variant, str) else partial(_appearance, variant)
         tracker = Tracker(self.sam, method=method)
         first_mask = self.truth[0] if first_mask is None else first_mask
-        first_result = tracker.step(self.images[0], label_map=first_mask, features=self.features[0])
+        first_result = tracker.step(self.images[0], label_map=first_mask)
         started = time.perf_counter()
-        frames = list(zip(self.images, self.features, strict=True))[1:]
-        results = [tracker.step(image, features=features) for image, features in frames]
-        seconds = (time.perf_counter() - started) / max(1, len(frames) * len(tracker.object_ids))
+        results = [tracker.step(image) for image in self.images[1:]]
+        seconds = (time.perf_counter() - started) / max(1, len(results) * len(tracker.object_ids))
         return [first_result, *results], seconds
 
     def score_error(self, results: Sequence[FrameResult]) -> float:
@@ -224,9 +228,13 @@ def _appearance(settings: Settings, sam: Sam) -> AppearanceMethod:
 
 
 def _load(sam: Sam, sequence: DavisSequence) -> Clip:
-    images = [read_image(path) for path in sequence.images]
-    truth = [sequence.read_annotation(number) for number in range(len(images))]
-    return Clip(sam, sequence.name, images, [np.where(each == 255, 0, each).astype(np.uint8) for each in truth])
+    return Clip(sam, sequence.name, [read_image(path) for path in sequence.images], _truth(sequence))
+
+
+def _truth(sequence: DavisSequence, frames: int | None = None) -> list[LabelMap]:
+    """True label maps of the first frames of a sequence; None: of all."""
+    label_maps = [sequence.read_annotation(number) for number in range(len(sequence.images))[:frames]]
+    return [np.where(each == 255, 0, each).astype(np.uint8) for each in label_maps]
 
 
 def _table(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
@@ -306,6 +314,45 @@ def _presence(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         f"{total['visible']} masks of visible objects are empty"
     )
     return dict(total)
+
+
+def _small(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
+    sequences = dataset_of(options).sequences
+    results: dict[str, Any] = {}
+    for number, sequence in enumerate(sequences):
+        background = read_image(sequences[(number + 1) % len(sequences)].images[0])
+        images = [read_image(path) for path in sequence.images[:_SMALL_FRAMES]]
+        for times in _CANVASES:
+            clip = _pasted(
+                Clip(sam, f"{sequence.name} ×{times}", images, _truth(sequence, _SMALL_FRAMES)), background, times
+            )
+            tracked, seconds = clip.track(Settings())
+            j, _ = clip.score(tracked)
+            results[clip.name] = {"J": j, "seconds": seconds}
+            print(f"| {clip.name} | {j:.3f} | {1000 * seconds:.0f} ms |", flush=True)
+            if options.pictures is not None:
+                _save_images(clip, [each.label_map for each in tracked], options.pictures)
+    for times in _CANVASES:
+        mean = statistics.fmean(each["J"] for name, each in results.items() if name.endswith(f"×{times}"))
+        print(f"| mean ×{times} | {mean:.3f} | |")
+    return results
+
+
+def _pasted(clip: Clip, background: Image, times: int) -> Clip:
+    """Clip in the middle of a canvas of so many times its size."""
+    height, width = clip.images[0].shape[:2]
+    canvas = np.asarray(
+        cv2.resize(background, (times * width, times * height), interpolation=cv2.INTER_CUBIC), np.uint8
+    )
+    top, left = (times - 1) * height // 2, (times - 1) * width // 2
+    images, truth = [], []
+    for image, label_map in zip(clip.images, clip.truth, strict=True):
+        pasted, wide = canvas.copy(), np.zeros(canvas.shape[:2], np.uint8)
+        pasted[top : top + height, left : left + width] = image
+        wide[top : top + height, left : left + width] = label_map
+        images.append(pasted)
+        truth.append(wide)
+    return Clip(clip.sam, clip.name, images, truth)
 
 
 def _save_images(clip: Clip, predicted: Sequence[LabelMap], folder: Path) -> None:

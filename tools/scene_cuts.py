@@ -30,7 +30,7 @@ import numpy.typing as npt
 from demo_scene import DemoScene
 from quality import FOUND_IOU, FOUND_WITHIN, add_features_option, load_with_features
 
-from persam_video.cli.common import Parser, add_model_options, run
+from persam_video.cli.common import Parser, add_model_options, add_video_options, run
 from persam_video.cli.davis import add_dataset_options, dataset_of
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.atomic import write_atomic
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "clips":
             each.add_argument("--partners", type=int, default=3, help="foreign scenes per scene; default: 3")
             add_model_options(each)
+            add_video_options(each)
             add_features_option(each)
             each.add_argument("--quiet", action="store_true", help="no progress bar while downloading weights")
     options = parser.parse_args(arguments)

@@ -23,7 +23,16 @@ from persam_video.errors import InputError, PersamError
 from persam_video.files.json_file import shortened
 from persam_video.files.overlaps import InputPath
 from persam_video.messages import name_options, one_line, printable
-from persam_video.options import DEFAULT_METHOD, DEFAULT_MODEL, METHODS, MODELS, PRECISIONS, SIZES, ModelOptions
+from persam_video.options import (
+    DEFAULT_METHOD,
+    DEFAULT_MODEL,
+    METHODS,
+    MODELS,
+    PRECISIONS,
+    SIZES,
+    WINDOWS,
+    ModelOptions,
+)
 from persam_video.runtime.heap import collect_garbage_rarely, keep_freed_memory
 
 if TYPE_CHECKING:
@@ -105,12 +114,19 @@ def add_model_options(
         action="store_false",
         help="on CUDA, launch the kernels of a frame one by one, not as CUDA graphs",
     )
-    parser.set_defaults(batch=None)
+    parser.set_defaults(batch=None, window=WINDOWS[0])
 
 
-def add_batch_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option of commands that track videos; images are encoded one by one."""
-    description = "encode N frames at once; default: 4 on CUDA, elsewhere 1"
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model options of commands that track videos: images are encoded whole, one by one."""
+    parser.add_argument(
+        "--window",
+        choices=WINDOWS,
+        default=WINDOWS[0],
+        help="encode a window around the objects of each frame, as finely as they need, or the whole frame; default: "
+        "objects for the method appearance on a CPU",
+    )
+    description = "encode N whole frames at once; default: 4 on CUDA, elsewhere 1"
     parser.add_argument("--batch", metavar="N", type=positive, help=description)
 
 

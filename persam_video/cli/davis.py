@@ -16,8 +16,8 @@ from persam_video.cli.common import (
     EXIT_DAMAGED,
     EXIT_INTERRUPTED,
     Parser,
-    add_batch_option,
     add_model_options,
+    add_video_options,
     load_model,
     path_name,
     positive,
@@ -79,7 +79,7 @@ def _parser() -> Parser:
         "--out", metavar="DIR", type=path_name, required=True, help="write masks, tables and run.json here"
     )
     add_model_options(tracking)
-    add_batch_option(tracking)
+    add_video_options(tracking)
     _add_scoring_options(tracking)
 
     scoring = commands.add_parser(

@@ -18,9 +18,9 @@ from persam_video.cli.common import (
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     Parser,
-    add_batch_option,
     add_max_pixels_option,
     add_model_options,
+    add_video_options,
     describe_os_error,
     frame_or_seconds,
     model_options,
@@ -94,7 +94,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_model_options(parser)
     parser.set_defaults(method=None)  # that of --targets, or else the default
-    add_batch_option(parser)
+    add_video_options(parser)
     parser.add_argument("--start", metavar="START", type=frame_or_seconds, default=0, help="first frame")
     parser.add_argument("--end", metavar="END", type=frame_or_seconds, help="the frame before which to stop")
     parser.add_argument("--stride", metavar="N", type=int, default=1, help="take every Nth frame")

@@ -33,6 +33,7 @@ def settings_of(sam: Sam, method: str) -> dict[str, Any]:
         "checkpoint_sha256": sam.weights_sha256,
         "precision": str(sam.dtype).removeprefix("torch."),
         "size": sam.options.size,
+        "window": sam.options.window,
         "exact_padding": sam.options.exact_padding,
         "persam_video": __version__,
         "code_sha256": _code_sha256(),

@@ -54,14 +54,24 @@ class LaterMasks:
             label_map = self._load(number, source)
             self._masks[number] = Path(source) if isinstance(source, (str, PathLike)) else label_map
 
+    def get(self, frame: Frame) -> LabelMap | None:
+        """Mask of a frame; None where there is none."""
+        mask = self._masks.get(frame.index)
+        return self._load(frame.index, mask) if isinstance(mask, Path) else mask
+
     def pop(self, frame: Frame) -> LabelMap | None:
         """Mask of a frame, once; None where there is none."""
-        mask = self._masks.pop(frame.index, None)
-        return self._load(frame.index, mask) if isinstance(mask, Path) else mask
+        mask = self.get(frame)
+        self.drop(frame)
+        return mask
+
+    def drop(self, frame: Frame) -> None:
+        """Take a frame for reached: its mask is not needed any more."""
+        self._masks.pop(frame.index, None)
 
     @property
     def unreached(self) -> tuple[int, ...]:
-        """Numbers of the frames whose masks were not popped, in ascending order."""
+        """Numbers of the frames that were not reached, in ascending order."""
         return tuple(sorted(self._masks))
 
     def _load(self, number: int, source: MaskSource) -> LabelMap:

@@ -9,6 +9,18 @@ from torch import Tensor
 
 from persam_video.frame import Frame, Image
 from persam_video.sam.image_encoder import Features
+from persam_video.sam.window import Window
+
+
+class Prepared(Protocol):
+    """What `Method.prepare` makes of a frame for `Method.find`."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the frame is of another scene than the one before, in which objects are looked for everywhere."""
+
+    def in_window(self, window: Window) -> Prepared:
+        """The same for a window of the frame."""
 
 
 class Method(Protocol):
@@ -16,12 +28,14 @@ class Method(Protocol):
 
     Objects are rows of its tensors, in the order in which they were added; ids are the tracker's.
 
+    `reduce` and `prepare` depend on the images alone and change no state: the pipeline calls them for frames ahead of
+    tracking, in other threads.
+
     Attributes:
-        prepares: whether `prepare` computes anything. If so, the pipeline calls `reduce` and `prepare` for frames ahead
-            of tracking, in other threads. Both depend on the images alone and change no state.
+        windows: whether windows around the objects are encoded by default, not whole frames.
     """
 
-    prepares: bool
+    windows: bool
 
     def reduce(self, image: Image) -> Any:
         """The part of an image that `prepare` needs of it and of the next one, such as a small grey image.
@@ -30,8 +44,8 @@ class Method(Protocol):
             image: RGB, uint8, H×W×3.
         """
 
-    def prepare(self, reduced: Any, previous: Any | None) -> Any:
-        """Inputs of `find` for a frame, such as its optical flow.
+    def prepare(self, reduced: Any, previous: Any | None) -> Prepared:
+        """Inputs of `find` for a whole frame, such as its optical flow.
 
         Args:
             reduced: `reduce` of the frame.
@@ -42,6 +56,7 @@ class Method(Protocol):
         """Personalise further objects from a frame and their masks in it.
 
         Args:
+            features: of the frame, or of a window in which all of the masks are.
             masks: bool, N×H×W, on the CPU; none is empty.
             ignored: bool, H×W, on the CPU: pixels that are neither object nor background.
         """
@@ -59,12 +74,13 @@ class Method(Protocol):
             KeyError: the state is of another method.
         """
 
-    def find(self, frame: Frame, features: Features, prepared: Any | None = None) -> tuple[Tensor, Tensor]:
+    def find(self, frame: Frame, features: Features, prepared: Any) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame.
 
         Args:
-            prepared: `prepare` of the frame; None: computed here.
+            features: of the frame, or of any window of it.
+            prepared: `prepare` of the frame, in the same window.
         Returns:
-            logits, float, N×rows×columns of the low-res grid, and scores, float, N, 0 to 1: estimates of each mask's
-            IoU with the true one.
+            logits, float, N×rows×columns of the window's low-res grid, and scores, float, N, 0 to 1: estimates of each
+            mask's IoU with the true one.
         """

@@ -43,11 +43,13 @@ class Reduced:
     """What is kept of an image for the optical flow and for telling cuts.
 
     Args:
-        grey: the image in grey.
+        grey: the image in grey, 512 pixels along its longer side.
+        fine_grey: the same with at most 2048 pixels, for the flow of windows.
         colours: float64, 512: share of its pixels of each colour (`colour_histogram`).
     """
 
     grey: Grey
+    fine_grey: Grey
     colours: npt.NDArray[np.float64]
 
 

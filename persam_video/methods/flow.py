@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,29 +14,33 @@ from torch import Tensor
 from persam_video.frame import Image
 from persam_video.methods.cuts import Grey, Reduced, colour_histogram, is_cut
 from persam_video.runtime.constants import device_constant
+from persam_video.sam.window import Window
 
 _LONGER_SIDE = 512
 """Of the image of which the flow is computed, in pixels: finer flow does not improve masks on the low-res grid."""
+_FINE_LONGER_SIDE = 2048
+"""Of the image that is kept for the flow of windows."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FlowInputs:
-    """Optical flow of a frame, and the part of its image that the flow of the next frame needs. Tensors are on the CPU,
-    in pinned memory for a model on a GPU.
+    """Optical flow of a frame or of a window of it. Tensors are on the CPU, in pinned memory for a model on a GPU.
 
     Args:
-        flow: float32, 2×h×w: `backward_flow`.
+        flow: float32, 2×h×w: `backward_flow` within the window.
         cut: bool, scalar: the frame is of another scene than the one before (`is_cut`).
-        reduced: `reduced_image` of the frame.
+        current: `reduced_image` of the frame.
+        previous: of the frame before it; None where there is none.
     """
 
     flow: Tensor
     cut: Tensor
-    reduced: Reduced
+    current: Reduced
+    previous: Reduced | None
 
     @classmethod
     def of(cls, previous: Reduced | None, current: Reduced, *, pinned: bool) -> FlowInputs:
-        """Inputs of a frame.
+        """Inputs of a whole frame.
 
         Args:
             previous: `reduced_image` of the previous frame; None where there is none.
@@ -45,12 +49,27 @@ class FlowInputs:
         """
         flow = backward_flow(None if previous is None else previous.grey, current.grey)
         cut = torch.tensor(is_cut(previous, current, flow.permute(1, 2, 0).numpy()), dtype=torch.bool, device="cpu")
-        return cls(*((flow.pin_memory(), cut.pin_memory()) if pinned else (flow, cut)), current)
+        return cls(*((flow.pin_memory(), cut.pin_memory()) if pinned else (flow, cut)), current, previous)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the frame is of another scene than the one before."""
+        return bool(self.cut)
+
+    def in_window(self, window: Window) -> FlowInputs:
+        """The same with the flow of a window of the frame."""
+        if window.is_whole or self.previous is None:
+            return self
+        previous, current = (_resized(_crop(each.fine_grey, window)) for each in (self.previous, self.current))
+        flow = backward_flow(previous, current)
+        return replace(self, flow=flow.pin_memory() if self.flow.is_pinned() else flow)
 
 
 def reduced_image(image: Image) -> Reduced:
     """What `FlowInputs` need of an image, RGB, uint8, H×W×3."""
-    return Reduced(reduced_grey(image), colour_histogram(image))
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    fine = _resized(grey, _FINE_LONGER_SIDE) if max(grey.shape) > _FINE_LONGER_SIDE else grey
+    return Reduced(_resized(grey), fine, colour_histogram(image))
 
 
 def reduced_grey(image: Image) -> Grey:
@@ -59,11 +78,22 @@ def reduced_grey(image: Image) -> Grey:
     Args:
         image: RGB, uint8, H×W×3.
     """
-    height, width = image.shape[:2]
-    scale = _LONGER_SIDE / max(height, width)
+    return _resized(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8))
+
+
+def _resized(grey: Grey, longer_side: int = _LONGER_SIDE) -> Grey:
+    height, width = grey.shape
+    scale = longer_side / max(height, width)
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _crop(grey: Grey, window: Window) -> Grey:
+    """Part of a grey image, of any size, that a window of its frame covers."""
+    across, down = grey.shape[1] / window.frame_width, grey.shape[0] / window.frame_height
+    left, right = (round(each * across) for each in (window.left, window.left + window.width))
+    top, bottom = (round(each * down) for each in (window.top, window.top + window.height))
+    return grey[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def backward_flow(previous: Grey | None, current: Grey) -> Tensor:

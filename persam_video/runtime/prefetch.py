@@ -56,18 +56,22 @@ def prefetch(items: Generator[T, None, None], depth: int) -> Generator[T, None, 
 
 
 def map_ahead(
-    function: Callable[[T], U], items: Generator[T, None, None], workers: int
+    function: Callable[[T], U], items: Generator[T, None, None], workers: int, depth: int | None = None
 ) -> Generator[tuple[T, U], None, None]:
-    """The same items in their order, each with the result of ``function``, which several threads compute up to
-    ``workers`` items ahead.
+    """The same items in their order, each with the result of ``function``, which several threads compute ahead.
+
+    Args:
+        depth: number of items taken from ``items`` in this thread before the first result is returned, and then kept;
+            None: one more than workers.
 
     An exception of ``function`` or of ``items`` is raised here, after the items before it.
     """
     pending: deque[tuple[T, Future[U]]] = deque()
     end: BaseException | None = None
+    depth = workers + 1 if depth is None else depth
     with closing(items), ThreadPoolExecutor(workers, "map_ahead") as threads:
         while pending or end is None:
-            while len(pending) <= workers and end is None:
+            while len(pending) < depth and end is None:
                 try:
                     item = next(items)
                     pending.append((item, threads.submit(function, item)))

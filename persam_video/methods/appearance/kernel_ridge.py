@@ -72,24 +72,26 @@ class KernelRidge:
         return cls(first, first.gram, first.targets, weights, weights, settings)
 
     @classmethod
-    def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, known: Tensor, settings: Settings) -> KernelRidge:
+    def fit(cls, unit: Tensor, colours: Tensor, coverage: Tensor, weights: Tensor, settings: Settings) -> KernelRidge:
         """Classifier fitted to a frame.
 
         Args:
             unit: float, n×256, unit features of the frame's cells (`cell_descriptors`).
             colours: float, n×6.
             coverage: float, n×N, 0 to 1: share of each cell that each object covers.
-            known: bool, n: cells whose coverage is known.
+            weights: float, n: of each cell; 0 where its coverage is not known.
         """
-        centre = unit.mean(dim=0)
+        centre = (unit * weights[:, None]).sum(dim=0) / weights.sum()
+        known = weights > 0
         cells = _descriptors(unit - centre, colours, settings)[known]
-        coverage = coverage[known]
+        coverage, weights = coverage[known], weights[known, None]
         # Objects are small beside the background: of cells that are equally new, theirs are preferred.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
         landmarks, whitening = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
-        mean = coverage.mean(dim=0)
+        mean = (coverage * weights).sum(dim=0) / weights.sum()
         lifted = lift(cells, landmarks, whitening, settings.bandwidth)
-        first = FirstFrameFit(centre, landmarks, whitening, mean, lifted.T @ lifted, lifted.T @ (coverage - mean))
+        weighted = (lifted * weights).T
+        first = FirstFrameFit(centre, landmarks, whitening, mean, weighted @ lifted, weighted @ (coverage - mean))
         return cls.of(first, settings)
 
     def lift(self, unit: Tensor, colours: Tensor) -> Tensor:
@@ -119,7 +121,9 @@ class KernelRidge:
         """The same by the first frame alone."""
         return lifted @ self.first_weights + self.first.mean_coverage
 
-    def update(self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor) -> KernelRidge:
+    def update(
+        self, lifted: Tensor, coverage: Tensor, weights: Tensor, rate: Tensor, cell_weight: float = 1.0
+    ) -> KernelRidge:
         """Classifier with a later frame in its moving average.
 
         Args:
@@ -127,8 +131,9 @@ class KernelRidge:
             coverage: float, n×N, 0 to 1: share of each cell that each object was found to cover.
             weights: float, n: confidence in each cell.
             rate: float, scalar, 0 to 1: share of this frame in the average; 0: no update.
+            cell_weight: of a cell, as in `fit`.
         """
-        weighted = (lifted * (weights / weights.amax().clamp(min=1e-6))[:, None]).T
+        weighted = (lifted * (weights * cell_weight / weights.amax().clamp(min=1e-6))[:, None]).T
         gram = torch.lerp(self.gram, weighted @ lifted, rate)
         targets = torch.lerp(self.targets, weighted @ (coverage - self.first.mean_coverage), rate)
         return replace(self, gram=gram, targets=targets, weights=_solve(self.first, gram, targets, self.settings))

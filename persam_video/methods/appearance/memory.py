@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from persam_video.methods.appearance.kernel_ridge import FirstFrameFit, KernelRidge
@@ -17,23 +16,25 @@ from persam_video.methods.appearance.scenes import Scene
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.sam.object_masks import PROB_EPS
+from persam_video.sam.window import Window, area_ratio, resample
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Memory:
-    """State of N objects. The first frame of an object is the one from which it was personalised.
+    """State of N objects in a window of the previous frame. The first frame of an object is the one from which it was
+    personalised.
 
     Args:
         classifiers: one per group of objects that share a first frame, in the objects' order.
         first_statistics: score statistics in the first frames.
         statistics: moving average of the score statistics in the frames since.
         first_presence: in the first frames.
-        first_areas: float, N, in low-res cells, in the first frames.
+        first_areas: float, N, in low-res cells of the window, in the first frames.
         residuals: fitted to the first frames.
         scenes: one per classifier.
-        areas: float, N, in low-res cells, when last visible.
+        areas: float, N, in low-res cells of the window, when last visible.
         absent: bool, N: in the previous frame.
-        probabilities: float, N×h×w of the low-res grid: in the previous frame.
+        probabilities: float, N×h×w of the window's low-res grid: in the previous frame.
     """
 
     classifiers: tuple[KernelRidge, ...]
@@ -68,10 +69,24 @@ class Memory:
             probabilities=torch.where(cut, PROB_EPS, self.probabilities),
         )
 
+    def moved(self, old: Window, new: Window) -> Memory:
+        """These objects in another window. What is known of areas follows its scale."""
+        if old == new:
+            return self
+        ratio = area_ratio(old, new)
+        return replace(
+            self,
+            first_presence=self.first_presence.scaled(ratio),
+            first_areas=self.first_areas * ratio,
+            areas=self.areas * ratio,
+            probabilities=resample(self.probabilities, old, new).clamp(PROB_EPS, 1 - PROB_EPS),
+        )
+
     def concat(self, other: Memory) -> Memory:
-        """These objects, then others whose masks are newer: they take the cells where both are probable."""
+        """These objects, then others, in the same window, whose masks are newer: they take the cells where both are
+        probable."""
         free = (1 - other.probabilities.sum(dim=0)).clamp(min=0)
-        mine = resized(self.probabilities, other.probabilities.shape[1:]) * free
+        mine = self.probabilities * free
         return Memory(
             self.classifiers + other.classifiers,
             self.first_statistics.concat(other.first_statistics),
@@ -174,8 +189,3 @@ def _classifiers(state: Mapping[str, Tensor], settings: Settings) -> Iterator[Ke
             targets=state[f"classifier_{group}_targets"],
         )
         yield KernelRidge.of(first, settings)
-
-
-def resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Maps, float, N×h×w, resized to another grid where the frames' shape has changed."""
-    return maps if maps.shape[1:] == size else F.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]

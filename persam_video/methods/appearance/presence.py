@@ -82,6 +82,10 @@ class Presence:
         )
         return (self.contrast < min_contrast * first.contrast) | is_elsewhere
 
+    def scaled(self, ratio: float) -> Presence:
+        """The same on a grid with so many times as many cells."""
+        return Presence(self.contrast, self.likeness_inside * ratio, self.likeness_elsewhere * ratio)
+
     def concat(self, other: Presence) -> Presence:
         """Presence of these objects, then of others."""
         return Presence(

@@ -74,12 +74,15 @@ class ResidualModel:
     weights: Tensor
 
     @classmethod
-    def fit(cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings) -> ResidualModel:
+    def fit(
+        cls, samples: Sequence[tuple[Tensor, Tensor]], settings: Settings, cell_weight: float = 1.0
+    ) -> ResidualModel:
         """Residual model fitted to cells whose truth is known.
 
         Args:
             samples: per object, inputs, float, n×`_INPUTS` (`ResidualInputs`), and errors, float, n: the true coverage
                 less the fused probability.
+            cell_weight: of each cell (`Window.cell_weight`).
         """
         count = settings.error_landmarks
         all_landmarks, all_weights = [], []
@@ -89,7 +92,7 @@ class ResidualModel:
             inputs, errors = inputs[kept], errors[kept]
             landmarks, whitening = choose_landmarks(inputs, torch.ones_like(errors), count, _BANDWIDTH)
             lifted = lift(inputs, landmarks, whitening, _BANDWIDTH)
-            solution = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise)
+            solution = solve_ridge(lifted.T @ lifted, lifted.T @ errors[:, None], settings.error_noise / cell_weight)
             weights = (whitening.T @ solution)[:, 0]
             missing = count - len(landmarks)
             all_landmarks.append(F.pad(landmarks, (0, 0, 0, missing)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from persam_video.methods.appearance.descriptors import Colours, cell_descriptors
 from persam_video.methods.appearance.fusion import fuse
-from persam_video.methods.appearance.memory import Memory, resized
+from persam_video.methods.appearance.memory import Memory
 from persam_video.methods.appearance.motion_prior import MotionPrior
 from persam_video.methods.appearance.presence import Presence
 from persam_video.methods.appearance.scenes import pooled_cells
@@ -45,9 +45,9 @@ class Step:
         """Find all objects in the next frame.
 
         Args:
-            memory: after the previous frame.
-            features: of the frame.
-            flow: `FlowInputs.flow`, on the device.
+            memory: after the previous frame, in the window of this one.
+            features: of the frame or a window of it.
+            flow: `FlowInputs.flow` of the window, on the device.
             cut: `FlowInputs.cut`, on the device: if so, all objects are taken for absent until they are found.
         Returns:
             memory after the frame, and logits and scores as `AppearanceMethod.find` returns them.
@@ -62,8 +62,7 @@ class Step:
         scores = torch.cat([each.scores(x).T for each, x in pairs]).view(-1, *size)
         first_frame_scores = torch.cat([each.first_frame_scores(x).T for each, x in pairs]).view(-1, *size)
 
-        previous = resized(memory.probabilities, features.geometry.grid(LOW_RES_SIZE))
-        propagated = warp(previous, flow).clamp(PROB_EPS, 1 - PROB_EPS)
+        propagated = warp(memory.probabilities, flow).clamp(PROB_EPS, 1 - PROB_EPS)
         motion = MotionPrior.of(propagated, memory.areas, memory.absent, settings)
         evidence = self._statistics(memory, scores, motion).log_odds(to_low_res(scores, features))
         fused = fuse(self._decode, features, fine_colours, evidence, motion, settings)
@@ -81,7 +80,8 @@ class Step:
         ]
         absent = self._absent(memory, scores, first_frame_scores, masks, similarities)
         trust = stability * fused.iou_predictions
-        updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust)
+        weight = features.window.cell_weight
+        updated = self._update(memory, scores, lifted, motion, probabilities, masks, absent, trust, weight)
         parts = [absent[part] for _, part in memory.groups()]
         scenes = [
             scene.updated(each, similarity, part, settings)
@@ -133,6 +133,7 @@ class Step:
         masks: Tensor,
         absent: Tensor,
         trust: Tensor,
+        cell_weight: float,
     ) -> Memory:
         """Memory after the frame. Classifiers and statistics are updated for visible objects.
 
@@ -140,6 +141,7 @@ class Step:
             lifted: from `KernelRidge.lift`, per classifier.
             absent: bool, N: in this frame.
             trust: float, N, 0 to 1: confidence in each mask, which scales its update.
+            cell_weight: `Window.cell_weight`.
         """
         settings = self._settings
         present = ~absent
@@ -154,7 +156,7 @@ class Step:
             rest = (1 - shares[part].sum(dim=0).flatten()).clamp(min=0)
             weights = group_coverage @ group_trust + rest * group_trust.mean()
             rate = settings.update_rate * group_trust.amax()
-            classifiers.append(classifier.update(cells, group_coverage, weights, rate))
+            classifiers.append(classifier.update(cells, group_coverage, weights, rate, cell_weight))
         current = ScoreStatistics.measure(scores, coverage, background)
         return replace(
             memory,

@@ -19,10 +19,11 @@ from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.methods.persam.segmentation import PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.sam.boxes import boxes_of_masks
-from persam_video.sam.grids import LOW_RES_SIZE, Geometry, most_covered, to_grid
+from persam_video.sam.grids import LOW_RES_SIZE, most_covered, to_grid
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import argmax_masks
+from persam_video.sam.window import Window, move_boxes
 
 
 class PersamMethod:
@@ -33,7 +34,7 @@ class PersamMethod:
         config: `PERSAM`, `PERSAM_F` or another.
     """
 
-    prepares = True
+    windows = False  # as published
 
     def __init__(self, sam: Sam, config: PersamConfig) -> None:
         self._sam = sam
@@ -41,8 +42,7 @@ class PersamMethod:
         self._targets = Targets.empty(sam.device)
         self._boxes = torch.empty(0, 4, dtype=torch.float32, device=sam.device)  # of the previous frame
         self._has_box = torch.empty(0, dtype=torch.bool, device=sam.device)
-        self._geometry: Geometry | None = None  # of the previous frame
-        self._previous: Reduced | None = None  # `reduce` of the previous frame
+        self._window: Window | None = None  # of the previous frame
 
     def reduce(self, image: Image) -> Reduced:
         """Reduced image (`reduced_image`)."""
@@ -54,13 +54,14 @@ class PersamMethod:
 
     def add(self, frame: Frame, features: Features, masks: Tensor, ignored: Tensor) -> None:
         """Personalise further objects."""
-        self._previous = self.reduce(frame.image)
-        coverage = to_grid(masks, LOW_RES_SIZE, features.geometry.side).to(features.tensor.device)
+        window = features.window
+        masks, ignored = window.crop_masks(masks), window.crop(ignored)
+        coverage = to_grid(masks, LOW_RES_SIZE, window.side).to(features.tensor.device)
         boxes, has_box = boxes_of_masks(most_covered(coverage))
         added = personalise(self._sam.decode, features, masks, ignored, self._config, (boxes, has_box))
         self._targets = Targets.concatenate((self._targets, added))
-        self._geometry = features.geometry
-        self._boxes = torch.cat((self._boxes, boxes))
+        self._boxes = torch.cat((self._boxes_in(window), boxes))
+        self._window = window
         self._has_box = torch.cat((self._has_box, has_box))
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -80,13 +81,23 @@ class PersamMethod:
         self._boxes = torch.zeros(count, 4, dtype=torch.float32, device=device)
         self._has_box = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def find(self, frame: Frame, features: Features, prepared: FlowInputs | None = None) -> tuple[Tensor, Tensor]:
+    def find(self, frame: Frame, features: Features, prepared: FlowInputs) -> tuple[Tensor, Tensor]:
         """Find all objects in the next frame."""
-        prepared = prepared or self.prepare(self.reduce(frame.image), self._previous)
-        self._previous = prepared.reduced
-        is_next = ~prepared.cut.to(self._boxes.device, non_blocking=True) & (features.geometry == self._geometry)
-        has_box = self._has_box & is_next
-        logits, scores = segment(self._sam.decode, features, self._targets, self._config, (self._boxes, has_box))
-        self._geometry = features.geometry
+        window = features.window
+        is_next = ~prepared.cut.to(self._boxes.device, non_blocking=True) & _is_of_one_size(self._window, window)
+        boxes = (self._boxes_in(window), self._has_box & is_next)
+        logits, scores = segment(self._sam.decode, features, self._targets, self._config, boxes)
+        self._window = window
         self._boxes, self._has_box = boxes_of_masks(argmax_masks(logits))
         return logits, scores
+
+    def _boxes_in(self, window: Window) -> Tensor:
+        """Boxes in the previous frame, in input pixels of another window."""
+        if self._window in (None, window):
+            return self._boxes
+        return move_boxes(self._boxes, self._window, window)
+
+
+def _is_of_one_size(one: Window | None, other: Window) -> bool:
+    """Whether two windows are of frames of the same size."""
+    return one is not None and (one.frame_width, one.frame_height) == (other.frame_width, other.frame_height)

@@ -1,0 +1,218 @@
+"""Planner of windows: which part of the next frame is encoded, and at how many pixels.
+
+The window is around all visible objects, so that they are seen at a finer scale and little else is encoded. It follows
+the results of `DELAY` frames before, so that the frames in between can be encoded while those are tracked. Whole frames
+are encoded while an object is absent, after a cut to another scene, and where the objects fill most of the frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from persam_video.frame import LabelMap, PixelBox, ids_in
+from persam_video.sam.grids import INPUT_SIZE
+from persam_video.sam.window import Window
+
+DELAY = 3
+"""Frames from a result to the first window that follows it."""
+_SAMPLES = 1024
+"""Pixels along the longer side of a label map in which boxes are looked for, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """Constants of `WindowPlanner`.
+
+    Args:
+        area: of a window, relative to that of the objects' box: with half a box on each side objects stay inside for a
+            few frames, and their surroundings are sighting.
+        trimmed: share of the objects' pixels on each side that do not count for the box: stray pixels.
+        max_aspect: longer side of a window relative to its shorter one.
+        max_area: of a window, relative to the frame's, above which the whole frame is encoded.
+        shrink: least ratio of a side to that in the frame before: what is hidden for a moment is still inside when it
+            comes back.
+        grow: greatest ratio.
+        max_scale: input pixels per frame pixel: finer detail is not in the video.
+        max_zoom: scale relative to the one at which objects were learned.
+        min_side: longer side of an encoded window, in input pixels.
+        step: sides in input pixels are multiples of it.
+    """
+
+    area: float = 4.0
+    trimmed: float = 0.01
+    max_aspect: float = 3.0
+    max_area: float = 0.5
+    shrink: float = 0.97
+    grow: float = 1.15
+    max_scale: float = 2.2
+    max_zoom: float = 1.2
+    min_side: int = 256
+    step: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the planner needs of a frame's result.
+
+    Args:
+        box: around all objects, trimmed; None: an object is absent.
+        shape: height and width of the frame.
+    """
+
+    box: PixelBox | None
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, label_map: LabelMap, object_ids: Sequence[int], *, trimmed: float) -> Sighting:
+        """What is seen in a label map."""
+        step = max(1, max(label_map.shape) // _SAMPLES)
+        sampled = label_map[::step, ::step]
+        sides = []
+        for each in object_ids:
+            mask = sampled == each
+            if not mask.any():
+                break
+            spans = [_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1)]
+            sides.append([edge * step for span in spans for edge in span])
+        height, width = label_map.shape
+        if len(sides) < len(object_ids) or not sides:
+            return cls(None, (height, width))
+        left, right, top, bottom = np.array(sides).T
+        return cls((int(left.min()), int(top.min()), int(right.max()), int(bottom.max())), (height, width))
+
+
+def _span(counts: npt.NDArray[np.int64], trimmed: float) -> tuple[int, int]:
+    """First index of a line's counts, and the one after the last, without a share of them at each end."""
+    sums = np.cumsum(counts)
+    first = int(np.searchsorted(sums, trimmed * sums[-1], side="right"))
+    return first, int(np.searchsorted(sums, (1 - trimmed) * sums[-1])) + 1
+
+
+class WindowPlanner:
+    """Plans the windows of the frames of a video, in their order.
+
+    Args:
+        size: longer side of whole frames in input pixels; windows have at most as many pixels.
+        settings: the constants; None: all frames are encoded whole.
+    """
+
+    def __init__(self, size: int, settings: WindowSettings | None) -> None:
+        self._size = size
+        self._settings = settings
+        self._since_cut = math.inf  # frames since the latest cut
+        self._given: deque[Sighting | None] = deque(maxlen=DELAY)  # masks of the latest frames
+        self._was_searching = False  # whether the latest frame was encoded whole, for objects that may be anywhere
+        self._extent: tuple[float, float] | None = None  # width and height of the latest window around objects
+        self._learned_scale = math.inf
+
+    def see(self, label_map: LabelMap, object_ids: Sequence[int]) -> Sighting:
+        """Sighting of all objects, visible or not, in a frame's result."""
+        return Sighting.of(label_map, object_ids, trimmed=0 if self._settings is None else self._settings.trimmed)
+
+    def plan(
+        self, sighting: Sighting | None, shape: tuple[int, int], *, is_cut: bool, given: LabelMap | None = None
+    ) -> Window:
+        """Window of the next frame.
+
+        Args:
+            sighting: of `DELAY` frames before; None: there was no frame then.
+            shape: height and width of the frame.
+            is_cut: whether it is of another scene than the one before.
+            given: label map of masks that are given for this frame.
+        """
+        self._since_cut = 0 if is_cut else self._since_cut + 1
+        # Given masks are in no sighting yet.
+        self._given.append(None if given is None else Sighting.of(given, ids_in(given), trimmed=0))
+        newly_given = [each for each in self._given if each is not None]
+        seen = newly_given if sighting is None else [sighting, *newly_given]
+        boxes = [each.box for each in seen if each.box is not None and each.shape == shape]
+        if not seen or len(boxes) < len(seen) or self._since_cut < DELAY:
+            self._was_searching = True
+            return self._whole(shape)
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        box = (min(lefts), min(tops), max(rights), max(bottoms))
+        if self._settings is None:
+            return self._whole(shape)
+        # Given masks are no mistake, and when the whole frame was encoded there is nothing new beside the objects.
+        grows_at_once = bool(newly_given) or self._was_searching
+        self._was_searching = False
+        self._extent = self._next_extent(box, shape, self._settings, grows_at_once=grows_at_once)
+        return self._around(box, self._extent, shape, self._settings, self._settings.max_zoom * self._learned_scale)
+
+    def learn(self, label_map: LabelMap) -> Window:
+        """Window of a frame in which objects are personalised, around all objects of a label map."""
+        height, width = label_map.shape
+        box = Sighting.of(label_map, ids_in(label_map), trimmed=0).box
+        if self._settings is None or box is None:
+            return self._whole((height, width))
+        extent = _wanted_extent(box, (height, width), self._settings)
+        window = self._around(box, extent, (height, width), self._settings, math.inf)
+        self._learned_scale = min(self._learned_scale, window.scale)
+        return window
+
+    def _whole(self, shape: tuple[int, int]) -> Window:
+        return Window.whole(shape, self._size)
+
+    def _next_extent(
+        self, box: PixelBox, shape: tuple[int, int], settings: WindowSettings, *, grows_at_once: bool
+    ) -> tuple[float, float]:
+        """Width and height of the next window around a box, which follow those of the latest one slowly."""
+        wanted = _wanted_extent(box, shape, settings)
+        if self._extent is None:
+            return wanted
+        grow = math.inf if grows_at_once else settings.grow
+        width, height = (
+            max(min(max(now, before * settings.shrink), before * grow), least)
+            for now, before, least in zip(wanted, self._extent, (box[2] - box[0], box[3] - box[1]), strict=True)
+        )
+        return min(width, shape[1]), min(height, shape[0])
+
+    def _around(
+        self,
+        box: PixelBox,
+        extent: tuple[float, float],
+        shape: tuple[int, int],
+        settings: WindowSettings,
+        max_scale: float,
+    ) -> Window:
+        """Window around a box.
+
+        Args:
+            extent: width and height of the window.
+            max_scale: besides that of the settings.
+        """
+        whole = self._whole(shape)
+        width, height = round(extent[0]), round(extent[1])
+        if width * height > settings.max_area * whole.width * whole.height:
+            return whole
+        scale = min((whole.input_pixels / (width * height)) ** 0.5, settings.max_scale, max_scale)
+        side = int(max(width, height) * scale / settings.step) * settings.step
+        return Window(
+            left=_centred(box[0], box[2], width, whole.width),
+            top=_centred(box[1], box[3], height, whole.height),
+            width=width,
+            height=height,
+            side=min(max(side, settings.min_side), INPUT_SIZE),
+            frame_width=whole.width,
+            frame_height=whole.height,
+        )
+
+
+def _wanted_extent(box: PixelBox, shape: tuple[int, int], settings: WindowSettings) -> tuple[float, float]:
+    """Width and height of a window around a box, in pixels."""
+    factor = settings.area**0.5
+    width, height = (box[2] - box[0]) * factor, (box[3] - box[1]) * factor
+    width, height = max(width, height / settings.max_aspect), max(height, width / settings.max_aspect)
+    larger = max(1, settings.min_side / settings.max_scale / max(width, height))
+    return min(width * larger, shape[1]), min(height * larger, shape[0])
+
+
+def _centred(start: int, stop: int, length: int, limit: int) -> int:
+    """Start of a part of some length with the same centre as another, within a limit."""
+    return min(max(0, (start + stop - length) // 2), limit - length)

@@ -1,0 +1,335 @@
+"""Windows: their place in the frame, maps and boxes moved between them, their plan, and tracking in them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
+
+from persam_video import Sam, Tracker, track
+from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.methods.flow import FlowInputs, reduced_image
+from persam_video.sam.window import Window, area_ratio, move_boxes, resample
+from persam_video.video.writer import VideoWriter
+from persam_video.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings
+
+WHOLE = Window.whole((480, 854))
+PART = Window(left=100, top=60, width=400, height=200, side=640, frame_width=854, frame_height=480)
+SHAPE = (480, 854)
+
+
+def with_box(left: int, top: int, right: int, bottom: int, object_id: int = 1) -> np.ndarray:
+    label_map = np.zeros(SHAPE, np.uint8)
+    label_map[top:bottom, left:right] = object_id
+    return label_map
+
+
+def contains(window: Window, left: int, top: int, right: int, bottom: int) -> bool:
+    return (
+        window.left <= left
+        and window.top <= top
+        and window.left + window.width >= right
+        and window.top + window.height >= bottom
+    )
+
+
+class TestWindow:
+    def test_a_whole_frame(self) -> None:
+        assert WHOLE.is_whole
+        assert not PART.is_whole
+        assert WHOLE.cell_weight == pytest.approx(1)
+        assert WHOLE.geometry.grid(64) == (36, 64)
+
+    def test_a_part(self) -> None:
+        assert PART.scale == 1.6
+        assert PART.geometry.grid(256) == (80, 160)
+        assert PART.input_pixels == pytest.approx(640 * 320)
+        image = np.arange(480 * 854 * 3).reshape(480, 854, 3)
+        assert np.array_equal(PART.crop(image), image[60:260, 100:500])
+
+    def test_cells_weigh_as_much_as_they_cover(self) -> None:
+        cells = [np.prod(each.geometry.grid(64)) * each.cell_weight for each in (WHOLE, PART)]
+        pixels = [each.width * each.height for each in (WHOLE, PART)]
+        assert cells[1] / cells[0] == pytest.approx(pixels[1] / pixels[0], rel=0.1)
+
+
+class TestMoved:
+    """What is known in one window, in another."""
+
+    def test_maps_keep_their_place_in_the_frame(self) -> None:
+        rows, columns = WHOLE.geometry.grid(256)
+        x = (torch.arange(columns) + 0.5) / columns
+        maps = x.expand(1, rows, -1).float()
+        moved = resample(maps, WHOLE, PART)
+        assert moved.shape == (1, *PART.geometry.grid(256))
+        pixels = PART.left + (torch.arange(moved.shape[2]) + 0.5) * 4 / PART.scale
+        torch.testing.assert_close(moved[0, 10], pixels / 854, atol=2e-3, rtol=0)
+
+    def test_nothing_is_known_beyond_the_old_window(self) -> None:
+        maps = torch.ones(2, *PART.geometry.grid(256))
+        moved = resample(maps, PART, WHOLE)
+        assert moved[:, :10].max() == 0
+        assert moved[:, 25, 60].min() == 1
+        assert moved.sum().item() / maps.sum().item() == pytest.approx(area_ratio(PART, WHOLE), rel=0.05)
+
+    def test_there_and_back(self) -> None:
+        maps = torch.zeros(1, *PART.geometry.grid(256))
+        maps[:, 20:60, 40:100] = 1
+        finer = Window(left=150, top=80, width=300, height=160, side=960, frame_width=854, frame_height=480)
+        back = resample(resample(maps, PART, finer), finer, PART)
+        assert ((back > 0.5) != (maps > 0.5)).sum() <= 8
+
+    def test_a_frame_of_another_size_is_as_if_stretched(self) -> None:
+        maps = torch.zeros(1, *WHOLE.geometry.grid(256))
+        maps[:, :, 128:] = 1
+        tall = Window.whole((1708, 480))
+        moved = resample(maps, WHOLE, tall)
+        columns = moved.shape[2]
+        assert moved[0, 100, : columns // 2 - 1].max() == 0
+        assert moved[0, 100, columns // 2 + 1 :].min() == 1
+
+    def test_boxes(self) -> None:
+        boxes = torch.tensor([[119.5, 71.5, 239.5, 143.5]])  # of the pixels 100 to 200, 60 to 120
+        moved = move_boxes(boxes, WHOLE, PART)
+        torch.testing.assert_close(moved[0] + 0.5, torch.tensor([0, 0, 160.0, 96.0]), atol=0.3, rtol=0)
+        torch.testing.assert_close(move_boxes(moved, PART, WHOLE), boxes)
+
+    def test_flow_is_that_of_the_window(self) -> None:
+        texture = np.random.default_rng(0).integers(0, 256, (60, 107, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        first, second = texture[:480, :854], np.roll(texture, 12, axis=1)[:480, :854]
+        inputs = FlowInputs.of(reduced_image(first), reduced_image(second), pinned=False)
+        for window in (WHOLE, PART):
+            flow = inputs.in_window(window).flow
+            shift = flow[0, 20:-20, 60:-20].median().item() * window.width
+            assert shift == pytest.approx(-12, abs=1.5), window
+
+
+def first_window(planner: WindowPlanner, label_map: np.ndarray) -> Window:
+    return planner.plan(None, SHAPE, is_cut=False, given=label_map)
+
+
+class TestPlanner:
+    def planned(self, **constants: Any) -> WindowPlanner:
+        return WindowPlanner(1024, WindowSettings(**constants))
+
+    def test_around_the_objects(self) -> None:
+        window = first_window(self.planned(), with_box(300, 200, 380, 260))
+        assert contains(window, 300, 200, 380, 260)
+        assert (window.width, window.height) == (160, 120)
+        assert window.scale <= WindowSettings().max_scale
+        assert window.side % 64 == 0
+
+    def test_at_the_border_of_the_frame(self) -> None:
+        window = first_window(self.planned(), with_box(0, 440, 90, 480))
+        assert (window.left, window.top + window.height) == (0, 480)
+
+    def test_a_tiny_object(self) -> None:
+        window = first_window(self.planned(), with_box(300, 200, 302, 203))
+        assert contains(window, 300, 200, 302, 203)
+        assert window.side >= 256
+        assert window.scale <= WindowSettings().max_scale * 1.01
+
+    @pytest.mark.parametrize("box", [(0, 0, 854, 480), (100, 100, 750, 400)])
+    def test_objects_that_fill_the_frame(self, box: tuple[int, int, int, int]) -> None:
+        assert first_window(self.planned(), with_box(*box)) == WHOLE
+
+    def test_windows_switched_off(self) -> None:
+        planner = WindowPlanner(768, None)
+        assert first_window(planner, with_box(300, 200, 380, 260)) == Window.whole(SHAPE, 768)
+        assert planner.plan(planner.see(with_box(300, 200, 380, 260), [1]), SHAPE, is_cut=False).is_whole
+
+    def test_never_more_pixels_than_a_whole_frame(self) -> None:
+        for box in ((300, 200, 380, 260), (100, 100, 500, 350), (400, 0, 440, 480), (0, 200, 854, 230)):
+            window = first_window(self.planned(max_scale=10), with_box(*box))
+            assert window.input_pixels <= WHOLE.input_pixels * 1.001, box
+            assert max(window.geometry.grid(64)) <= 64
+
+    def test_it_follows_the_objects_and_is_hardly_smaller_than_before(self) -> None:
+        planner = self.planned()
+        before = first_window(planner, with_box(300, 200, 400, 300))
+        left = 300
+        for _ in range(6):
+            left += 10
+            label_map = with_box(left, 200, left + 30, 300)  # partly hidden
+            window = planner.plan(planner.see(label_map, [1]), SHAPE, is_cut=False)
+            assert contains(window, left, 200, left + 30, 300)
+            assert window.width >= 0.96 * before.width
+            before = window
+        assert before.width < 200
+
+    def test_it_grows_slowly_but_holds_all_objects(self) -> None:
+        planner = self.planned()
+        first_window(planner, with_box(300, 200, 340, 240))
+        for _ in range(DELAY):
+            first = planner.plan(planner.see(with_box(300, 200, 340, 240), [1]), SHAPE, is_cut=False)
+        wider = planner.plan(planner.see(with_box(300, 200, 400, 240), [1]), SHAPE, is_cut=False)
+        assert wider.width == pytest.approx(first.width * 1.15, abs=1)
+        widest = planner.plan(planner.see(with_box(100, 200, 400, 240), [1]), SHAPE, is_cut=False)
+        assert contains(widest, 103, 200, 397, 240)
+
+    def test_all_visible_objects_are_inside(self) -> None:
+        label_map = with_box(300, 200, 330, 230)
+        label_map[210:240, 420:450] = 7
+        window = first_window(self.planned(), label_map)
+        assert contains(window, 300, 200, 450, 240)
+
+    def test_absent_objects_are_looked_for_everywhere(self) -> None:
+        planner = self.planned()
+        first_window(planner, with_box(300, 200, 380, 260))
+        assert planner.plan(planner.see(with_box(300, 200, 380, 260), [1, 2]), SHAPE, is_cut=False).is_whole
+        assert not planner.plan(planner.see(with_box(300, 200, 380, 260), [1]), SHAPE, is_cut=False).is_whole
+
+    def test_after_a_cut_the_whole_frame_until_results_are_of_the_new_scene(self) -> None:
+        planner = self.planned()
+        first_window(planner, with_box(300, 200, 380, 260))
+        seen = planner.see(with_box(300, 200, 380, 260), [1])
+        whole = [planner.plan(seen, SHAPE, is_cut=number == 1).is_whole for number in range(6)]
+        assert whole == [False, *[True] * DELAY, *[False] * (5 - DELAY)]
+
+    def test_not_finer_than_what_was_learned(self) -> None:
+        planner = self.planned(max_scale=4)
+        first = planner.learn(with_box(300, 200, 400, 300))
+        first_window(planner, with_box(300, 200, 400, 300))
+        for _ in range(60):
+            window = planner.plan(planner.see(with_box(340, 240, 360, 260), [1]), SHAPE, is_cut=False)
+        assert window.width < first.width / 2
+        assert window.scale <= 1.2 * first.scale * 1.001
+
+    def test_a_frame_of_another_size(self) -> None:
+        planner = self.planned()
+        first_window(planner, with_box(300, 200, 380, 260))
+        seen = planner.see(with_box(300, 200, 380, 260), [1])
+        assert planner.plan(seen, (240, 320), is_cut=False) == Window.whole((240, 320))
+
+    def test_stray_pixels_do_not_count(self) -> None:
+        label_map = with_box(300, 200, 380, 260)
+        label_map[10:13, 10:13] = 1
+        assert self.planned().see(label_map, [1]) == Sighting((300, 200, 380, 260), SHAPE)
+
+
+SQUARES = [
+    Square(1, RED, left=60, top=100, side=64),
+    Square(2, GREEN, left=130, top=170, side=64),
+]
+
+
+def frames(count: int, squares: list[Square] = SQUARES) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [draw(squares, index, height=480, width=854) for index in range(count)]
+
+
+def windows_of(sam: ColourSam, monkeypatch: pytest.MonkeyPatch) -> list[Window]:
+    """The windows that a fake SAM encodes from now on."""
+    noted: list[Window] = []
+    encode = sam.encode_one
+
+    def note(image: np.ndarray, window: Window | None = None) -> Any:
+        noted.append(window or Window.whole(image.shape))
+        return encode(image, window)
+
+    monkeypatch.setattr(sam, "encode_one", note)
+    return noted
+
+
+@pytest.fixture
+def colours() -> ColourSam:
+    return ColourSam(window="objects")
+
+
+class TestTracking:
+    @pytest.mark.parametrize("method", ["appearance", "persam-f", "persam"])
+    def test_masks_are_in_their_place(self, colours: ColourSam, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+        tracker = Tracker(cast(Sam, colours), method=method)
+        noted = windows_of(colours, monkeypatch)
+        for index, (image, truth) in enumerate(frames(12)):
+            noted.clear()
+            result = tracker.step(image, label_map=None if index else truth)
+            for i in (1, 2):
+                assert region_similarity(result.mask(i), truth == i) > 0.7, (index, i)
+            assert not noted[0].is_whole
+
+    def test_an_object_that_returns_far_away(self, colours: ColourSam) -> None:
+        squares = [
+            Square(1, RED, left=60, top=200, side=64),
+            Square(2, BLUE, left=90, top=100, side=64, absent=range(3, 20), step=14),
+        ]
+        tracker = Tracker(cast(Sam, colours))
+        for index, (image, truth) in enumerate(frames(25, squares)):
+            result = tracker.step(image, label_map=None if index else truth)
+            assert result.visible == {1: True, 2: index not in range(3, 20)}, index
+            if result.visible[2]:
+                assert region_similarity(result.mask(2), truth == 2) > 0.7, index
+
+    def test_an_object_that_is_added_later_outside_the_window(self, colours: ColourSam) -> None:
+        squares = [Square(1, RED, left=60, top=100, side=64), Square(2, BLUE, left=700, top=400, side=64)]
+        tracker = Tracker(cast(Sam, colours))
+        for index, (image, truth) in enumerate(frames(10, squares)):
+            given = {0: np.where(truth == 1, 1, 0), 4: np.where(truth == 2, 2, 0)}.get(index)
+            result = tracker.step(image, label_map=given)
+            for i in (1, 2) if index >= 4 else (1,):
+                assert region_similarity(result.mask(i), truth == i) > 0.7, (index, i)
+
+    def test_a_frame_that_is_repeated_is_not_encoded(self, colours: ColourSam, monkeypatch: pytest.MonkeyPatch) -> None:
+        tracker = Tracker(cast(Sam, colours))
+        (first, truth), (second, _) = frames(2)
+        tracker.step(first, label_map=truth)
+        result = tracker.step(second)
+        noted = windows_of(colours, monkeypatch)
+        for index in (2, 3):
+            repeated = tracker.step(second.copy())
+            assert repeated.index == index
+            assert repeated.scores == result.scores
+            assert np.array_equal(repeated.label_map, result.label_map)
+        assert not noted
+        tracker.step(first)
+        assert len(noted) == 1
+
+    def test_a_mask_for_a_repeated_frame(self, colours: ColourSam) -> None:
+        tracker = Tracker(cast(Sam, colours))
+        image, truth = frames(1)[0]
+        tracker.step(image, label_map=np.where(truth == 1, 1, 0))
+        result = tracker.step(image, label_map=np.where(truth == 2, 2, 0))
+        assert result.object_ids == (1, 2)
+        assert np.array_equal(result.label_map == 2, truth == 2)
+        assert region_similarity(result.mask(1), truth == 1) > 0.8
+
+    def test_many_repeated_frames_keep_nothing(self, colours: ColourSam) -> None:
+        tracker = Tracker(cast(Sam, colours))
+        image, truth = frames(1)[0]
+        starts = [tracker.start(image, label_map=truth), *(tracker.start(image) for _ in range(2000))]
+        assert np.array_equal(starts[-1]().label_map, truth)
+        assert len(tracker._sightings) <= DELAY + 1
+
+
+def write_clip(path: Path, count: int) -> Path:
+    with VideoWriter(path, width=854, height=480, time_base=Fraction(1, 24), frame_rate=Fraction(24)) as writer:
+        for index, (image, _) in enumerate(frames(count)):
+            writer.write(image, index)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+def test_results_do_not_depend_on_the_number_of_cores(
+    tmp_path: Path, colours: ColourSam, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    clip, first = write_clip(tmp_path / "clip.mp4", 14), frames(1)[0][1]
+    sam = cast(Sam, colours)
+    noted = windows_of(colours, monkeypatch)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    with closing(cast(Any, track(clip, first, sam=sam))) as results:
+        label_maps = [result.label_map for result in results]
+    piped = sorted(noted, key=repr)
+    noted.clear()
+    from persam_video.video.reader import open_video
+
+    tracker = Tracker(sam)
+    with open_video(clip) as reader:
+        for frame, label_map in zip(reader, label_maps, strict=True):
+            assert np.array_equal(tracker.step(frame, label_map=None if frame.index else first).label_map, label_map)
+    assert sorted(noted, key=repr) == piped
