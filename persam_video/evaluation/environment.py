@@ -15,7 +15,7 @@ from persam_video import __version__
 from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
-_LIBRARIES = ("torch", "segment-anything", "timm", "numpy", "opencv-python-headless", "pillow")
+_LIBRARIES = ("torch", "segment-anything", "numpy", "opencv-python-headless", "pillow")
 # Parts of the package that no pixel of a mask depends on.
 _IRRELEVANT_SOURCES = ("cli", "evaluation", "outputs", "__init__.py", "messages.py")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
+
+from persam_video.sam.segment_anything_networks import LayerNorm2d
 
 
 class GeluInPlace(nn.Module):

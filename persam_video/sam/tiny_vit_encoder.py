@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
-from segment_anything.modeling.common import LayerNorm2d
-from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -19,9 +16,11 @@ from persam_video.sam.inference_layers import (
     pack_linears_if_faster,
     prepare_for_inference,
 )
+from persam_video.sam.segment_anything_networks import LayerNorm2d
+from persam_video.sam.tiny_vit import Attention, ConvNorm, TinyVit, attend
 
 _CONV_THEN_GELU = (("conv1", "act"), ("conv1", "act1"), ("conv2", "act2"))
-"""Names of a convolution and of the GELU after it in timm's modules."""
+"""Names of a convolution and of the GELU after it."""
 
 
 class TinyVitEncoder(nn.Module):
@@ -35,15 +34,8 @@ class TinyVitEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        backbone: Any = TinyVit(
-            embed_dims=(64, 128, 160, 320),
-            depths=(2, 2, 6, 2),
-            num_heads=(2, 4, 5, 10),
-            window_sizes=(7, 7, 14, 7),
-            num_classes=0,
-        )
+        backbone = TinyVit()
         self.patch_embed = backbone.patch_embed
-        backbone.stages[3].downsample.conv2.conv.stride = (1, 1)
         self.stages = backbone.stages
         self.neck = nn.Sequential(
             nn.Conv2d(320, 256, kernel_size=1, bias=False),
@@ -86,7 +78,7 @@ class TinyVitEncoder(nn.Module):
                 layer.bn = nn.Identity()
 
     def _fuse_attention(self) -> None:
-        """Replace timm's attention by `_Attention`."""
+        """Replace attention by `_Attention`."""
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, Attention):
@@ -103,21 +95,17 @@ class TinyVitEncoder(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Attention within windows with a learned bias for every pair of tokens, by torch's fused kernels.
+    """`Attention` with its biases copied in the layout of torch's fused kernels.
 
     Args:
-        attention: timm's module; its layers are shared, its biases copied in the kernels' layout.
+        attention: its layers are shared.
     """
 
     bias: Tensor
 
-    def __init__(self, attention: Any) -> None:
+    def __init__(self, attention: Attention) -> None:
         super().__init__()
-        self.norm = attention.norm
-        self.qkv = attention.qkv
-        self.proj = attention.proj
-        self.heads = attention.num_heads
-        self.sizes = [attention.key_dim, attention.key_dim, attention.val_dim]
+        self.norm, self.qkv, self.proj, self.heads = attention.norm, attention.qkv, attention.proj, attention.heads
         # heads×tokens×tokens, not 1×heads×tokens×tokens: a move of the network to channels_last would reorder a tensor
         # of four dimensions, and CUDA has no fused kernel for that order.
         bias = attention.attention_biases.detach()[:, attention.attention_bias_idxs]
@@ -125,9 +113,4 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of attention, float, windows×tokens×C, of tokens of the same shape."""
-        qkv = self.qkv(self.norm(x)).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        q, k, v = qkv.split(self.sizes, dim=3)  # [windows, heads, tokens, size]
-        # A bias of three dimensions would take torch's slow path on a CPU.
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias.to(q.dtype)[None])
-        projected: Tensor = self.proj(out.transpose(1, 2).flatten(2))
-        return projected
+        return attend(self, x, self.bias)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
 from persam_video.sam.inference_layers import pack_linears_if_faster, prepare_for_inference
+from persam_video.sam.segment_anything_networks import ImageEncoderViT
 
 _RECOMPILE_LIMIT = 64  # some frame sizes × batch sizes × both kinds of blocks
 _CACHED_GRIDS = 4  # the frames of a video share one size; those of a dataset have a few

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from persam_video.methods.appearance.scenes import Scene, pooled_cells
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.step import to_low_res
-from persam_video.sam.grids import FEATURE_SIZE, LOW_RES_SIZE, most_covered, to_grid
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, LOW_RES_SIZE, most_covered, to_grid
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import PROB_EPS, softmax_with_background
@@ -28,6 +29,8 @@ from persam_video.sam.window import Window
 
 _WHOLE_SIDE = 512
 """Side at which the whole frame is learned beside a window, in input pixels."""
+_NEIGHBOUR_PIXELS = 1.5
+"""Input pixels of the windows around the first one, relative to those of a whole frame, at most."""
 
 
 def personalise(
@@ -43,7 +46,8 @@ def personalise(
     """
     window = features.window
     views = [features, *(sam.encode(frame.image, each) for each in training_windows(window))]
-    cells = zip(*(_labelled_cells(each, masks, ignored, len(views)) for each in views), strict=True)
+    windows = [each.window for each in views]
+    cells = zip(*(_labelled_cells(each, masks, ignored, windows) for each in views), strict=True)
     unit, colours, coverage, weights = map(torch.cat, cells)
     classifier = KernelRidge.fit(unit, colours, coverage, weights, settings)
     masks, ignored = window.crop_masks(masks), window.crop(ignored)
@@ -67,33 +71,58 @@ def personalise(
 
 
 def training_windows(window: Window) -> list[Window]:
-    """Further windows of the first frame to which the classifier is fitted: of the same size and scale side by side
-    over the whole frame, as background that comes into view later looks another way at another scale; and the whole
-    frame, in which objects are looked for when they have been absent."""
+    """Further windows of the first frame to which the classifier is fitted beside the one of the objects.
+
+    Windows of the same size and scale around it, as the background that comes into view looks another way at another
+    scale; and the whole frame, in which objects are looked for when they have been absent.
+    """
     if window.is_whole:
         return []
-    lefts = _starts(window.frame_width, window.width)
-    tops = _starts(window.frame_height, window.height)
-    tiles = [replace(window, left=left, top=top) for top in tops for left in lefts]
-    return [*tiles, Window.whole((window.frame_height, window.frame_width), _WHOLE_SIDE)]
+    whole = Window.whole((window.frame_height, window.frame_width), _WHOLE_SIDE)
+    pixels = _NEIGHBOUR_PIXELS * whole.input_pixels * (INPUT_SIZE / _WHOLE_SIDE) ** 2
+    count = int(pixels / window.input_pixels)
+    return [*_neighbours(window)[:count], whole]
 
 
-def _starts(length: int, part: int) -> list[int]:
-    """Starts of as few parts as cover a length, evenly spaced."""
-    count = -(-length // part)
-    return [round(i * (length - part) / max(1, count - 1)) for i in range(count)]
+def _neighbours(window: Window) -> list[Window]:
+    """Windows beside a window, those with most of what is not in it first."""
+    across = [min(max(0, window.left + step * window.width), window.frame_width - window.width) for step in (-1, 0, 1)]
+    down = [min(max(0, window.top + step * window.height), window.frame_height - window.height) for step in (-1, 0, 1)]
+    around = {replace(window, left=left, top=top) for left in across for top in down} - {window}
+    return sorted(around, key=lambda each: (_overlap(each, window), each.left, each.top))
+
+
+def _overlap(one: Window, other: Window) -> int:
+    """Number of pixels that are in two windows of the same size."""
+    return (one.width - abs(one.left - other.left)) * (one.height - abs(one.top - other.top))
 
 
 def _labelled_cells(
-    features: Features, masks: Tensor, ignored: Tensor, views: int
+    features: Features, masks: Tensor, ignored: Tensor, views: Sequence[Window]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cells of a window for `KernelRidge.fit`, one of several views of the frame."""
+    """Cells of one of several windows of a frame for `KernelRidge.fit`. Their weight is their area, divided by the
+    number of windows in which they are."""
     window, device = features.window, features.tensor.device
     coverage = to_grid(window.crop_masks(masks), FEATURE_SIZE, window.side).to(device)
     ignored_share = to_grid(window.crop(ignored)[None], FEATURE_SIZE, window.side)[0].to(device)
     known = (ignored_share < 0.5) | (coverage.amax(dim=0) > 0)
-    weight = window.cell_weight / (1 if views == 1 else 2)
-    return *frame_cells(features), coverage.flatten(1).T, known.flatten().to(coverage) * weight
+    weights = known.to(coverage) * (window.cell_weight / _times_seen(window, views).to(coverage))
+    return *frame_cells(features), coverage.flatten(1).T, weights.flatten()
+
+
+def _times_seen(window: Window, views: Sequence[Window]) -> Tensor:
+    """Number of windows in which the centre of each cell of the feature grid of one of them is: int, rows×columns."""
+    rows, columns = window.geometry.grid(FEATURE_SIZE)
+    cell = INPUT_SIZE / FEATURE_SIZE / window.scale
+    # The last row and column may reach beyond the window.
+    x = (window.left + (torch.arange(columns, device="cpu") + 0.5) * cell).clamp(max=window.left + window.width - 0.5)
+    y = (window.top + (torch.arange(rows, device="cpu") + 0.5) * cell).clamp(max=window.top + window.height - 0.5)
+    seen = torch.zeros(rows, columns, dtype=torch.long, device="cpu")
+    for each in views:
+        in_columns = (x >= each.left) & (x < each.left + each.width)
+        in_rows = (y >= each.top) & (y < each.top + each.height)
+        seen += in_rows[:, None] & in_columns
+    return seen
 
 
 def frame_cells(features: Features) -> tuple[Tensor, Tensor]:
