@@ -19,7 +19,7 @@ from persam_video.frame import LabelMap, PixelBox, ids_in
 from persam_video.sam.grids import INPUT_SIZE
 from persam_video.sam.window import Window
 
-DELAY = 3
+DELAY = 2
 """Frames from a result to the first window that follows it."""
 _SAMPLES = 1024
 """Pixels along the longer side of a label map in which boxes are looked for, about."""
@@ -40,6 +40,9 @@ class WindowSettings:
         grow: greatest ratio.
         max_scale: input pixels per frame pixel: finer detail is not in the video.
         max_zoom: scale relative to the one at which objects were learned.
+        max_search_zoom: while an object is absent, whole frames are encoded; where it was learned at so many times
+            their scale, in every other frame a window instead, around the visible objects and the places where absent
+            ones were last seen.
         min_side: longer side of an encoded window, in input pixels.
         step: sides in input pixels are multiples of it.
     """
@@ -52,6 +55,7 @@ class WindowSettings:
     grow: float = 1.15
     max_scale: float = 2.2
     max_zoom: float = 1.2
+    max_search_zoom: float = 2.0
     min_side: int = 256
     step: int = 64
 
@@ -61,30 +65,29 @@ class Sighting:
     """What the planner needs of a frame's result.
 
     Args:
-        box: around all objects, trimmed; None: an object is absent.
+        boxes: trimmed box of each object by its id; None: it is absent.
         shape: height and width of the frame.
     """
 
-    box: PixelBox | None
+    boxes: dict[int, PixelBox | None]
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, label_map: LabelMap, object_ids: Sequence[int], *, trimmed: float) -> Sighting:
         """What is seen in a label map."""
-        step = max(1, max(label_map.shape) // _SAMPLES)
-        sampled = label_map[::step, ::step]
-        sides = []
-        for each in object_ids:
-            mask = sampled == each
-            if not mask.any():
-                break
-            spans = [_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1)]
-            sides.append([edge * step for span in spans for edge in span])
         height, width = label_map.shape
-        if len(sides) < len(object_ids) or not sides:
-            return cls(None, (height, width))
-        left, right, top, bottom = np.array(sides).T
-        return cls((int(left.min()), int(top.min()), int(right.max()), int(bottom.max())), (height, width))
+        step = max(1, max(height, width) // _SAMPLES)
+        sampled = label_map[::step, ::step]
+        boxes = {each: _trimmed_box(sampled == each, step, trimmed) for each in object_ids}
+        return cls(boxes, (height, width))
+
+
+def _trimmed_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
+    """Box of a mask of every so manieth pixel, in pixels, without a share of them on each side."""
+    if not mask.any():
+        return None
+    (left, right), (top, bottom) = (_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1))
+    return left * step, top * step, right * step, bottom * step
 
 
 def _span(counts: npt.NDArray[np.int64], trimmed: float) -> tuple[int, int]:
@@ -107,7 +110,10 @@ class WindowPlanner:
         self._settings = settings
         self._since_cut = math.inf  # frames since the latest cut
         self._given: deque[Sighting | None] = deque(maxlen=DELAY)  # masks of the latest frames
-        self._was_searching = False  # whether the latest frame was encoded whole, for objects that may be anywhere
+        self._last: dict[int, PixelBox] = {}  # of each object where it was last seen in this scene
+        self._shape: tuple[int, int] | None = None  # of the frames of those boxes
+        self._searching = 0  # number of frames since all objects were visible
+        self._was_whole = False  # whether the whole of the latest frame was encoded
         self._extent: tuple[float, float] | None = None  # width and height of the latest window around objects
         self._learned_scale = math.inf
 
@@ -126,31 +132,39 @@ class WindowPlanner:
             is_cut: whether it is of another scene than the one before.
             given: label map of masks that are given for this frame.
         """
+        settings = self._settings
         self._since_cut = 0 if is_cut else self._since_cut + 1
         # Given masks are in no sighting yet.
         self._given.append(None if given is None else Sighting.of(given, ids_in(given), trimmed=0))
         newly_given = [each for each in self._given if each is not None]
-        seen = newly_given if sighting is None else [sighting, *newly_given]
-        boxes = [each.box for each in seen if each.box is not None and each.shape == shape]
-        if not seen or len(boxes) < len(seen) or self._since_cut < DELAY:
-            self._was_searching = True
+        if is_cut or shape != self._shape:
+            self._last, self._shape = {}, shape
+        followed = newly_given if sighting is None or self._since_cut < DELAY else [sighting, *newly_given]
+        boxes = {key: box for each in followed if each.shape == shape for key, box in each.boxes.items()}
+        self._last.update({key: box for key, box in boxes.items() if box is not None})
+        self._searching = self._searching + 1 if None in boxes.values() else 0
+        was_whole, self._was_whole = self._was_whole, True
+        if settings is None or not boxes or boxes.keys() - self._last.keys():
             return self._whole(shape)
-        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        whole = self._whole(shape)
+        is_whole_enough = self._learned_scale < settings.max_search_zoom * whole.scale
+        if self._searching and (is_whole_enough or self._searching % 2):
+            return whole
+        self._was_whole = False
+        lefts, tops, rights, bottoms = zip(*self._last.values(), strict=True)
         box = (min(lefts), min(tops), max(rights), max(bottoms))
-        if self._settings is None:
-            return self._whole(shape)
         # Given masks are no mistake, and when the whole frame was encoded there is nothing new beside the objects.
-        grows_at_once = bool(newly_given) or self._was_searching
-        self._was_searching = False
-        self._extent = self._next_extent(box, shape, self._settings, grows_at_once=grows_at_once)
-        return self._around(box, self._extent, shape, self._settings, self._settings.max_zoom * self._learned_scale)
+        grows_at_once = bool(newly_given) or was_whole
+        self._extent = self._next_extent(box, shape, settings, grows_at_once=grows_at_once)
+        return self._around(box, self._extent, shape, settings, settings.max_zoom * self._learned_scale)
 
     def learn(self, label_map: LabelMap) -> Window:
         """Window of a frame in which objects are personalised, around all objects of a label map."""
         height, width = label_map.shape
-        box = Sighting.of(label_map, ids_in(label_map), trimmed=0).box
-        if self._settings is None or box is None:
+        if self._settings is None:
             return self._whole((height, width))
+        box = _trimmed_box(label_map > 0, 1, 0)
+        assert box is not None, "there is no object"
         extent = _wanted_extent(box, (height, width), self._settings)
         window = self._around(box, extent, (height, width), self._settings, math.inf)
         self._learned_scale = min(self._learned_scale, window.scale)

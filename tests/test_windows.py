@@ -43,7 +43,7 @@ class TestWindow:
     def test_a_whole_frame(self) -> None:
         assert WHOLE.is_whole
         assert not PART.is_whole
-        assert WHOLE.cell_weight == pytest.approx(1)
+        assert WHOLE.cell_weight == pytest.approx(1, abs=2e-3)
         assert WHOLE.geometry.grid(64) == (36, 64)
 
     def test_a_part(self) -> None:
@@ -57,6 +57,7 @@ class TestWindow:
         cells = [np.prod(each.geometry.grid(64)) * each.cell_weight for each in (WHOLE, PART)]
         pixels = [each.width * each.height for each in (WHOLE, PART)]
         assert cells[1] / cells[0] == pytest.approx(pixels[1] / pixels[0], rel=0.1)
+        assert Window.whole((2160, 3840)).cell_weight == 1
 
 
 class TestMoved:
@@ -179,18 +180,35 @@ class TestPlanner:
         window = first_window(self.planned(), label_map)
         assert contains(window, 300, 200, 450, 240)
 
-    def test_absent_objects_are_looked_for_everywhere(self) -> None:
+    @pytest.mark.parametrize("times", [1, 4])
+    def test_absent_objects_are_looked_for_everywhere(self, times: int) -> None:
+        """In large frames also where they were last seen, at the scale at which they were learned."""
+        planner, shape = self.planned(), (times * 480, times * 854)
+        both, one = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        both[200:240, 300:340] = one[200:240, 300:340] = 1
+        both[200:240, 400:440] = 2
+        planner.learn(both)
+        planner.plan(None, shape, is_cut=False, given=both)
+        for _ in range(DELAY):
+            assert not planner.plan(planner.see(both, [1, 2]), shape, is_cut=False).is_whole
+        windows = [planner.plan(planner.see(one, [1, 2]), shape, is_cut=False) for _ in range(6)]
+        assert [each.is_whole for each in windows] == ([True] * 6 if times == 1 else [True, False] * 3)
+        assert all(contains(each, 300, 200, 440, 240) for each in windows)
+        assert not planner.plan(planner.see(both, [1, 2]), shape, is_cut=False).is_whole
+
+    def test_objects_that_were_never_seen(self) -> None:
         planner = self.planned()
-        first_window(planner, with_box(300, 200, 380, 260))
-        assert planner.plan(planner.see(with_box(300, 200, 380, 260), [1, 2]), SHAPE, is_cut=False).is_whole
-        assert not planner.plan(planner.see(with_box(300, 200, 380, 260), [1]), SHAPE, is_cut=False).is_whole
+        nothing = planner.see(np.zeros(SHAPE, np.uint8), [1, 2])
+        assert all(planner.plan(nothing, SHAPE, is_cut=False).is_whole for _ in range(4))
+        one = planner.see(with_box(300, 200, 340, 240), [1, 2])
+        assert all(planner.plan(one, SHAPE, is_cut=False).is_whole for _ in range(4))
 
     def test_after_a_cut_the_whole_frame_until_results_are_of_the_new_scene(self) -> None:
         planner = self.planned()
         first_window(planner, with_box(300, 200, 380, 260))
         seen = planner.see(with_box(300, 200, 380, 260), [1])
-        whole = [planner.plan(seen, SHAPE, is_cut=number == 1).is_whole for number in range(6)]
-        assert whole == [False, *[True] * DELAY, *[False] * (5 - DELAY)]
+        whole = [planner.plan(seen, SHAPE, is_cut=number == DELAY).is_whole for number in range(6)]
+        assert whole == [*[False] * DELAY, *[True] * DELAY, *[False] * (6 - 2 * DELAY)]
 
     def test_not_finer_than_what_was_learned(self) -> None:
         planner = self.planned(max_scale=4)
@@ -210,7 +228,7 @@ class TestPlanner:
     def test_stray_pixels_do_not_count(self) -> None:
         label_map = with_box(300, 200, 380, 260)
         label_map[10:13, 10:13] = 1
-        assert self.planned().see(label_map, [1]) == Sighting((300, 200, 380, 260), SHAPE)
+        assert self.planned().see(label_map, [1]) == Sighting({1: (300, 200, 380, 260)}, SHAPE)
 
 
 SQUARES = [

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from persam_video.sam.grids import INPUT_SIZE, LOW_RES_SIZE, LOW_RES_STRIDE, Geometry
 
+_FULL_DETAIL = 1.2
+"""Input pixels per frame pixel up to which cells have their full weight: that of 480p at SAM's own size."""
+_MIN_CELL_WEIGHT = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -58,8 +62,9 @@ class Window:
 
     @property
     def cell_weight(self) -> float:
-        """Area of a cell of its grids relative to one of the whole frame at SAM's own size."""
-        return (INPUT_SIZE / max(self.frame_width, self.frame_height) / self.scale) ** 2
+        """Independent information in a cell of its grids, 0 to 1: beyond the video's own resolution, cells show less of
+        it the smaller they are."""
+        return min(1.0, max((_FULL_DETAIL / self.scale) ** 2, _MIN_CELL_WEIGHT))
 
     @property
     def input_pixels(self) -> float:
