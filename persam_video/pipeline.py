@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -135,7 +135,8 @@ class Pipeline:
             for number, (planned, features) in enumerate(encoded):
                 began = time.perf_counter()
                 frame, prepared, label_map = planned.frame, planned.prepared, planned.label_map
-                with self._threads.single_threaded():
+                # While objects are personalised the next frames wait for them: all cores may help.
+                with nullcontext() if label_map is not None else self._threads.single_threaded():
                     result = self._tracker.start(frame, label_map=label_map, features=features, prepared=prepared)
                 if label_map is not None:
                     on_annotated(frame)

@@ -38,6 +38,8 @@ class WindowSettings:
         shrink: least ratio of a side to that in the frame before: what is hidden for a moment is still inside when it
             comes back.
         grow: greatest ratio.
+        thickness: of the thinnest object in its first frame, in input pixels (`object_thickness`): four cells of the
+            feature grid, so that some are wholly within it. The scale of the windows follows from it.
         max_scale: input pixels per frame pixel: finer detail is not in the video.
         max_zoom: scale relative to the one at which objects were learned.
         max_search_zoom: while an object is absent, whole frames are encoded; where it was learned at so many times
@@ -53,6 +55,7 @@ class WindowSettings:
     max_area: float = 0.5
     shrink: float = 0.97
     grow: float = 1.15
+    thickness: float = 64.0
     max_scale: float = 2.2
     max_zoom: float = 1.2
     max_search_zoom: float = 2.0
@@ -115,7 +118,8 @@ class WindowPlanner:
         self._searching = 0  # number of frames since all objects were visible
         self._was_whole = False  # whether the whole of the latest frame was encoded
         self._extent: tuple[float, float] | None = None  # width and height of the latest window around objects
-        self._learned_scale = math.inf
+        self._wanted_scale = 0.0  # for the thinnest object
+        self._learned_scale = math.inf  # least one at which objects were learned
 
     def see(self, label_map: LabelMap, object_ids: Sequence[int]) -> Sighting:
         """Sighting of all objects, visible or not, in a frame's result."""
@@ -136,6 +140,9 @@ class WindowPlanner:
         self._since_cut = 0 if is_cut else self._since_cut + 1
         # Given masks are in no sighting yet.
         self._given.append(None if given is None else Sighting.of(given, ids_in(given), trimmed=0))
+        if given is not None and settings is not None:
+            thinnest = min(object_thickness(given == each) for each in ids_in(given))
+            self._wanted_scale = max(self._wanted_scale, settings.thickness / thinnest)
         newly_given = [each for each in self._given if each is not None]
         if is_cut or shape != self._shape:
             self._last, self._shape = {}, shape
@@ -156,7 +163,7 @@ class WindowPlanner:
         # Given masks are no mistake, and when the whole frame was encoded there is nothing new beside the objects.
         grows_at_once = bool(newly_given) or was_whole
         self._extent = self._next_extent(box, shape, settings, grows_at_once=grows_at_once)
-        return self._around(box, self._extent, shape, settings, settings.max_zoom * self._learned_scale)
+        return self._around(box, self._extent, shape, settings)
 
     def learn(self, label_map: LabelMap) -> Window:
         """Window of a frame in which objects are personalised, around all objects of a label map."""
@@ -166,7 +173,7 @@ class WindowPlanner:
         box = _trimmed_box(label_map > 0, 1, 0)
         assert box is not None, "there is no object"
         extent = _wanted_extent(box, (height, width), self._settings)
-        window = self._around(box, extent, (height, width), self._settings, math.inf)
+        window = self._around(box, extent, (height, width), self._settings)
         self._learned_scale = min(self._learned_scale, window.scale)
         return window
 
@@ -193,26 +200,31 @@ class WindowPlanner:
         extent: tuple[float, float],
         shape: tuple[int, int],
         settings: WindowSettings,
-        max_scale: float,
     ) -> Window:
         """Window around a box.
 
         Args:
             extent: width and height of the window.
-            max_scale: besides that of the settings.
         """
         whole = self._whole(shape)
-        width, height = round(extent[0]), round(extent[1])
+        width, height = extent
         if width * height > settings.max_area * whole.width * whole.height:
             return whole
-        scale = min((whole.input_pixels / (width * height)) ** 0.5, settings.max_scale, max_scale)
-        side = int(max(width, height) * scale / settings.step) * settings.step
+        wanted = max(min(self._wanted_scale, settings.max_scale), whole.scale)
+        wanted = min(wanted, settings.max_zoom * self._learned_scale)
+        scale = min((whole.input_pixels / (width * height)) ** 0.5, wanted)
+        steps = max(width, height) * scale / settings.step
+        # A little larger rather than of another scale, unless it would have too many pixels.
+        steps = math.ceil(steps) if scale == wanted else math.floor(steps)
+        side = min(max(steps * settings.step, settings.min_side), INPUT_SIZE)
+        enlarged = max(1.0, side / scale / max(width, height))
+        columns, rows = min(round(width * enlarged), whole.width), min(round(height * enlarged), whole.height)
         return Window(
-            left=_centred(box[0], box[2], width, whole.width),
-            top=_centred(box[1], box[3], height, whole.height),
-            width=width,
-            height=height,
-            side=min(max(side, settings.min_side), INPUT_SIZE),
+            left=_centred(box[0], box[2], columns, whole.width),
+            top=_centred(box[1], box[3], rows, whole.height),
+            width=columns,
+            height=rows,
+            side=side,
             frame_width=whole.width,
             frame_height=whole.height,
         )
@@ -223,8 +235,19 @@ def _wanted_extent(box: PixelBox, shape: tuple[int, int], settings: WindowSettin
     factor = settings.area**0.5
     width, height = (box[2] - box[0]) * factor, (box[3] - box[1]) * factor
     width, height = max(width, height / settings.max_aspect), max(height, width / settings.max_aspect)
-    larger = max(1, settings.min_side / settings.max_scale / max(width, height))
-    return min(width * larger, shape[1]), min(height * larger, shape[0])
+    return min(width, shape[1]), min(height, shape[0])
+
+
+def object_thickness(mask: npt.NDArray[np.bool_]) -> float:
+    """Thickness of an object, in pixels: twice its area by its perimeter (of a disk the radius, of a line the width).
+
+    Args:
+        mask: bool, H×W, not empty.
+    """
+    padded = np.pad(mask, 1)
+    edges = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
+    # Along the rows and columns an outline is longer by 4 / pi, in the mean over all directions.
+    return 2 * np.count_nonzero(mask) / (edges * math.pi / 4)
 
 
 def _centred(start: int, stop: int, length: int, limit: int) -> int:

@@ -367,6 +367,11 @@ class TestModelOptions:
         for name, description in METHODS.items():
             assert f"{name}: {description}" in text
 
+    def test_sizes(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["clip.mp4", "--first-mask", "ann.png", "--size", "600"])
+        assert "--size: '600' is no size; give auto, 512, 768 or 1024" in capsys.readouterr().err
+
     def test_every_model_option_has_a_command_line_option(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         received: list[ModelOptions] = []
 

@@ -93,10 +93,11 @@ def add_model_options(
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the image encoder")
     parser.add_argument(
         "--size",
-        type=int,
-        choices=SIZES,
+        metavar=f"auto|{'|'.join(map(str, SIZES))}",
+        type=_size,
         default=SIZES[-1],
-        help="longer side of encoded frames in pixels: less is faster and coarser; default: %(default)s",
+        help="longer side of encoded frames in pixels: less is faster and coarser; auto (the default): "
+        f"{SIZES[-1]}, and of windows what the objects need",
     )
     parser.add_argument(
         "--exact-padding",
@@ -138,6 +139,14 @@ def add_max_pixels_option(parser: argparse.ArgumentParser) -> None:
         type=positive,
         help="refuse frames and images of more pixels; default: 67108864 (8192×8192)",
     )
+
+
+def _size(text: str) -> int:
+    """Value of ``--size``."""
+    sizes = {"auto": SIZES[-1], **{str(size): size for size in SIZES}}
+    if text not in sizes:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give {', '.join(list(sizes)[:-1])} or {SIZES[-1]}")
+    return sizes[text]
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
