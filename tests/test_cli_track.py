@@ -362,8 +362,9 @@ class TestModelOptions:
         )
         text = " ".join(done.stdout.split())
         assert text.endswith("torch imported: False")
-        for option, choices in (("method", METHODS), ("model", MODELS), ("precision", PRECISIONS), ("size", SIZES)):
+        for option, choices in (("method", METHODS), ("model", MODELS), ("precision", PRECISIONS)):
             assert f"--{option} {{{','.join(map(str, choices))}}}" in text
+        assert f"--size {{auto,{','.join(map(str, SIZES))}}}" in text
         for name, description in METHODS.items():
             assert f"{name}: {description}" in text
 

@@ -15,6 +15,7 @@ from colour_sam import BLUE, GREEN, RED, ColourSam, Square, draw
 
 from persam_video import Sam, Tracker, track
 from persam_video.evaluation.davis.metrics import region_similarity
+from persam_video.methods.appearance.personalise import _times_seen, training_windows
 from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.sam.window import Window, area_ratio, move_boxes, resample
 from persam_video.video.writer import VideoWriter
@@ -59,6 +60,36 @@ class TestWindow:
         pixels = [each.width * each.height for each in (WHOLE, PART)]
         assert cells[1] / cells[0] == pytest.approx(pixels[1] / pixels[0], rel=0.1)
         assert Window.whole((2160, 3840)).cell_weight == 1
+
+
+class TestTrainingWindows:
+    """Of the first frame, beside the window of the objects."""
+
+    def test_none_beside_a_whole_frame(self) -> None:
+        assert training_windows(WHOLE) == []
+
+    def test_the_whole_frame_at_the_scale_of_the_window(self) -> None:
+        window = Window(left=300, top=200, width=213, height=213, side=256, frame_width=854, frame_height=480)
+        assert training_windows(window) == [WHOLE]
+
+    @pytest.mark.parametrize("frame", [(480, 854), (2160, 3840)])
+    def test_neighbours_where_that_is_too_large(self, frame: tuple[int, int]) -> None:
+        window = Window(left=30, top=200, width=160, height=120, side=320, frame_width=frame[1], frame_height=frame[0])
+        *neighbours, whole = training_windows(window)
+        assert whole == Window.whole(frame)
+        assert len({(each.left, each.top) for each in [*neighbours, window]}) == len(neighbours) + 1
+        for each in neighbours:
+            assert (each.width, each.height, each.side) == (160, 120, 320)
+            assert contains(whole, each.left, each.top, each.left + 160, each.top + 120)
+        assert sum(each.input_pixels for each in neighbours) <= 1.1 * whole.input_pixels
+
+    def test_cells_that_are_seen_several_times_do_not_weigh_more(self) -> None:
+        views = [PART, WHOLE]
+        weights = [each.cell_weight / _times_seen(each, views) for each in views]
+        inside = weights[1][6:17, 9:36]  # of the whole frame's cells, those well within the part
+        assert inside.max() == 0.5 * WHOLE.cell_weight
+        assert weights[1][0, 0] == WHOLE.cell_weight
+        assert (weights[0] == PART.cell_weight / 2).all()
 
 
 class TestMoved:

@@ -93,7 +93,7 @@ def add_model_options(
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the image encoder")
     parser.add_argument(
         "--size",
-        metavar=f"auto|{'|'.join(map(str, SIZES))}",
+        metavar=f"{{auto,{','.join(map(str, SIZES))}}}",
         type=_size,
         default=SIZES[-1],
         help="longer side of encoded frames in pixels: less is faster and coarser; auto (the default): "

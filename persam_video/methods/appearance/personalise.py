@@ -27,11 +27,9 @@ from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import PROB_EPS, softmax_with_background
 from persam_video.sam.window import Window
 
-_WHOLE_SIDE = 512
-"""Side at which the whole frame is learned beside a window, in input pixels."""
 _SIDE_STEP = 64
-_NEIGHBOUR_PIXELS = 1.5
-"""Input pixels of the windows around the first one, relative to those of a whole frame, at most."""
+_NEIGHBOUR_PIXELS = 1.0
+"""Input pixels of the windows around the first one, relative to those of a whole frame."""
 
 
 def personalise(
@@ -74,18 +72,16 @@ def personalise(
 def training_windows(window: Window) -> list[Window]:
     """Further windows of the first frame to which the classifier is fitted beside the one of the objects.
 
-    Background that comes into view later looks another way at another scale. The whole frame is learned at the scale of
-    the window; where that is too large, windows of the same size and scale around it, and the whole frame, in which
-    objects are looked for when they have been absent, at a coarser scale.
+    Background that comes into view later looks another way at another scale. The whole frame is learned, at the scale
+    of the window if it is not too large at that; otherwise windows of the same size and scale around it, too.
     """
     if window.is_whole:
         return []
-    side = round(window.scale * max(window.frame_width, window.frame_height) / _SIDE_STEP) * _SIDE_STEP
-    if side <= INPUT_SIZE:
-        return [Window.whole((window.frame_height, window.frame_width), max(side, _WHOLE_SIDE))]
-    whole = Window.whole((window.frame_height, window.frame_width), _WHOLE_SIDE)
-    pixels = _NEIGHBOUR_PIXELS * whole.input_pixels * (INPUT_SIZE / _WHOLE_SIDE) ** 2
-    count = int(pixels / window.input_pixels)
+    whole_side = round(window.scale * max(window.frame_width, window.frame_height) / _SIDE_STEP) * _SIDE_STEP
+    whole = Window.whole((window.frame_height, window.frame_width), min(whole_side, INPUT_SIZE))
+    if whole_side <= INPUT_SIZE:
+        return [whole]
+    count = round(_NEIGHBOUR_PIXELS * whole.input_pixels / window.input_pixels)
     return [*_neighbours(window)[:count], whole]
 
 
