@@ -81,8 +81,8 @@ def _load(options: argparse.Namespace) -> Sam:
 
 
 def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
-    """Mean seconds per frame, by number of objects at 480p and by resolution with three objects, in total and of each
-    stage; on a GPU also the share of the time in which it is idle."""
+    """Mean seconds per frame, by number of objects at 480p, by resolution with three objects, and with one object that
+    is as large as at 480p, in total and of each stage; on a GPU also the share of the time in which it is idle."""
     sam = _load(options)
     count, minimum = options.frames or _frames(sam), _warm_up(sam) + _tail(sam) + 1
     if count < minimum:
@@ -94,8 +94,12 @@ def measure_cost(options: argparse.Namespace) -> dict[str, Any]:
         "resolutions": {
             name: DemoScene(*SIZES[name], objects=_OBJECTS_PER_SIZE, frames=count) for name in options.resolutions
         },
+        "small": {
+            name: DemoScene(*SIZES[name], objects=1, frames=count, toy_size=SIZES["480p"][1] / SIZES[name][1])
+            for name in options.resolutions
+        },
     }
-    results: dict[str, Any] = {"frames": count, "objects": {}, "resolutions": {}}
+    results: dict[str, Any] = {"frames": count, "objects": {}, "resolutions": {}, "small": {}}
     bar = tqdm(total=sum(map(len, scenes.values())), desc="clips", leave=False, disable=options.quiet)
     with bar, tempfile.TemporaryDirectory() as name:
         for kind, scenes_of_kind in scenes.items():
@@ -177,7 +181,8 @@ def busy_share(work: Iterable[object], device: ProfilerActivity) -> float:
 
 def show_cost(results: dict[str, Any]) -> None:
     """Print the results."""
-    for kind, title in (("objects", "objects, 480p"), ("resolutions", f"{_OBJECTS_PER_SIZE} objects")):
+    titles = {"objects": "objects, 480p", "resolutions": f"{_OBJECTS_PER_SIZE} objects", "small": "1 small object"}
+    for kind, title in titles.items():
         columns = ["per frame", *_STAGES, "frames/s"]
         if any("idle" in each for each in results[kind].values()):
             columns.append("GPU idle")

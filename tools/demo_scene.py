@@ -90,12 +90,13 @@ class Choreography:
         height: of the frame, pixels.
         objects: number of toys.
         seed: of the random paths.
+        toy_size: of the toys, relative to the largest that do not crowd one another, above 0 to 1.
     """
 
-    def __init__(self, width: int, height: int, objects: int, seed: int) -> None:
+    def __init__(self, width: int, height: int, objects: int, seed: int, toy_size: float = 1.0) -> None:
         self.width, self.height, self.objects, self.seed = width, height, objects, seed
         self.homes, half_width, half_height = _grid(width, height, objects)
-        self.radius = min(0.225 * height, 0.225 * width, 0.92 * half_width, 0.92 * half_height)
+        self.radius = toy_size * min(0.225 * height, 0.225 * width, 0.92 * half_width, 0.92 * half_height)
         rng = np.random.default_rng([seed, 1])
         self.homes[:, 1] += rng.uniform(-1, 1, objects) * min(half_height - self.radius, 0.10 * height)
         self._wobble = rng.uniform(40, 75, (objects, 3))  # periods, frames
@@ -193,13 +194,20 @@ class DemoScene:
         objects: number of toys, 1 to 254; their ids are 1 to ``objects``.
         frames: number of frames.
         seed: of the random toys, paths and landscape.
+        toy_size: of the toys, relative to the default.
 
     Raises:
         ValueError: an argument is out of its range.
     """
 
     def __init__(
-        self, width: int = 854, height: int = 480, objects: int = 3, frames: int = CYCLE_FRAMES, seed: int = 0
+        self,
+        width: int = 854,
+        height: int = 480,
+        objects: int = 3,
+        frames: int = CYCLE_FRAMES,
+        seed: int = 0,
+        toy_size: float = 1.0,
     ) -> None:
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (width, height)):
             raise ValueError(f"width and height must be {MIN_SIDE} to {MAX_SIDE} pixels, got {width}x{height}")
@@ -209,9 +217,11 @@ class DemoScene:
             raise ValueError(f"frames must be at least 1, got {frames}")
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
+        if not 0.01 <= toy_size <= 1:
+            raise ValueError(f"the toys' size must be 0.01 to 1, got {toy_size}")
         self.width, self.height, self.frames, self.seed = width, height, frames, seed
         self.object_ids = tuple(range(1, objects + 1))
-        self._motion = Choreography(width, height, objects, seed)
+        self._motion = Choreography(width, height, objects, seed, toy_size)
         self._landscape = Landscape(width, height, seed)
         self._toys = [self._make_toy(number) for number in range(objects)]
         order = ("passer", "leaver", "occluder")

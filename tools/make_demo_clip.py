@@ -1,6 +1,7 @@
 """Demo clips: videos of moving toys with exact masks, for the README, the tests and the benchmarks.
 
-    python tools/make_demo_clip.py OUT_DIR [--frames 72] [--size 854x480] [--objects 3] [--seed 0] [--masks]
+    python tools/make_demo_clip.py OUT_DIR [--frames 72] [--size 854x480] [--objects 3] [--toy-size 1] [--seed 0]
+                                           [--masks]
 
 writes ``OUT_DIR/clip.mp4`` (H.264) and ``OUT_DIR/first_mask.png``; ``--masks`` adds ``OUT_DIR/masks/00000.png`` and
 so on, one for every frame. The pixel values of the masks are the object ids. `demo_scene` describes the motion.
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     width, height = options.size
     try:
-        scene = DemoScene(width, height, options.objects, options.frames, options.seed)
+        scene = DemoScene(width, height, options.objects, options.frames, options.seed, options.toy_size)
         path = write_clip(options.folder, scene, fps=options.fps, masks=options.masks, quality=options.quality)
     except (ValueError, OSError) as error:  # PyAV's errors are of either type
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     default_size = "x".join(map(str, DEFAULT_SIZE))
     parser.add_argument("--size", type=_size, default=DEFAULT_SIZE, metavar="WxH", help=f"in pixels ({default_size})")
     parser.add_argument("--objects", type=_count(1, MAX_OBJECTS), default=3, help="number of objects (%(default)s)")
+    parser.add_argument("--toy-size", type=float, default=1.0, metavar="SHARE", help="0.01 to 1 (%(default)s)")
     parser.add_argument("--seed", type=_count(0), default=0, help="of toys, paths and landscape (%(default)s)")
     parser.add_argument("--fps", type=_rate, default=DEFAULT_FPS, help="frames per second (%(default)s)")
     parser.add_argument("--masks", action="store_true", help="also write the exact mask of every frame")
