@@ -123,7 +123,7 @@ class Tracker:
             InputError: the frame is no image, as None at a video's end, or no object has been given in this or an
                 earlier one.
         """
-        frame = to_frame(frame, name="the frame", index=self._next_index)
+        frame = self._to_frame(frame)
         masks = None if label_map is None else self._check(frame, label_map, "array")
         return self.start(frame, label_map=masks, features=features, prepared=prepared)()
 
@@ -151,7 +151,7 @@ class Tracker:
             function that synchronises and returns the result; the next frame may be started before it is called.
         Raises: as `step`.
         """
-        frame = to_frame(frame, name="the frame", index=self._next_index)
+        frame = self._to_frame(frame)
         masks = None if label_map is None else self._check(frame, label_map, "settled")
         if masks is None and not self._row_ids:
             raise InputError(
@@ -250,6 +250,12 @@ class Tracker:
             pending[number] = result
         self._latest = latest or result
         return result
+
+    def _to_frame(self, value: Frame | ImageSource) -> Frame:
+        """Frame of an image. It is a copy: the image is needed with the next frame, which many programs read into the
+        same memory."""
+        frame = to_frame(value, name="the frame", index=self._next_index)
+        return frame if frame is value else replace(frame, image=frame.image.copy())
 
     def _check(self, frame: Frame, label_map: MaskSource, origin: Origin) -> LabelMap:
         name = f"the mask of frame {frame.index}" if self.object_ids else "the first mask"

@@ -357,6 +357,16 @@ class TestTracking:
         tracker.step(first)
         assert len(noted) == 1
 
+    def test_frames_in_the_same_memory_are_not_taken_for_repeated(self, colours: ColourSam) -> None:
+        tracker, again = Tracker(cast(Sam, colours)), Tracker(cast(Sam, colours))
+        buffer = np.empty((480, 854, 3), np.uint8)
+        for index, (image, truth) in enumerate(frames(5)):
+            buffer[:] = image
+            result = tracker.step(buffer, label_map=None if index else truth)
+            wanted = again.step(image, label_map=None if index else truth)
+            assert np.array_equal(result.label_map, wanted.label_map), index
+            assert np.array_equal(result.frame.image, image)
+
     def test_a_mask_for_a_repeated_frame(self, colours: ColourSam) -> None:
         tracker = Tracker(cast(Sam, colours))
         image, truth = frames(1)[0]
