@@ -103,3 +103,15 @@ class ModelOptions:
         """
         options = model if isinstance(model, ModelOptions) else cls(model)
         return replace(options, **changes)
+
+    def encodes_windows(self, by_default: bool, device_type: str) -> bool:
+        """Whether windows around the objects are encoded, not whole frames. By default only on a CPU, where it was
+        measured, and not with ``compile``, which would compile every size of a window anew.
+
+        Args:
+            by_default: `Method.windows`.
+            device_type: of the model's device.
+        """
+        if self.window == "auto":
+            return by_default and device_type == "cpu" and not self.compile
+        return self.window == "objects"

@@ -263,8 +263,12 @@ def delayed(items: Generator[T, None, None], count: int) -> Generator[T, None, N
     """The same items, each of which is taken from ``items`` when ``count`` before it have been used."""
     waiting: deque[T] = deque()
     with closing(items):
-        for item in items:
-            waiting.append(item)
-            if len(waiting) > count:
-                yield waiting.popleft()
+        try:
+            for item in items:
+                waiting.append(item)
+                if len(waiting) > count:
+                    yield waiting.popleft()
+        except Exception:
+            yield from waiting  # those before the error
+            raise
         yield from waiting

@@ -28,7 +28,7 @@ from persam_video.sam.window import Window
 from persam_video.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings
 
 _COMPARED_FIRST = 64
-"""Every so manieth row of two images is compared before all of them."""
+"""Every 64th row of two images is compared before all rows."""
 
 
 class Tracker:
@@ -53,7 +53,7 @@ class Tracker:
         object_ids: ids of all objects, in the order in which they were added.
         method: the `Method`.
         has_windows: whether windows around the objects are encoded, not whole frames. The window of a frame then
-            depends on the result of the third frame before it.
+            depends on the result of the second frame before it.
     Raises:
         InputError: there is no such method, or the targets are of another one or damaged.
     """
@@ -76,22 +76,24 @@ class Tracker:
         self._method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image
+        self._copied: Frame | None = None  # a frame whose image is not the caller's
         self._planned = 0  # number of frames that were planned
         self._started = 0  # and started
         self._windows: deque[Window | None] = deque()  # of those between
         self._image: Image | None = None  # of the latest frame that was planned
-        self._reduced: Any | None = None  # `Method.reduce` of it; None: not known
+        self._reduced: tuple[Image, Any] | None = None  # an image and its `Method.reduce`
         self._latest: _Deferred | None = None  # result of the latest frame that was started
         self._pending: dict[int, Callable[[], FrameResult]] = {}  # results that were not made yet, by frame number
         self._sightings: dict[int, Sighting] = {}  # in the results of the latest frames, by frame number
         self.method: Method = (method_factory(chosen) if isinstance(chosen, str) else chosen)(sam)
-        self.has_windows = _has_windows(sam, self.method)
-        self._planner = WindowPlanner(sam.options.size, (windows or WindowSettings()) if self.has_windows else None)
+        self.has_windows = sam.options.encodes_windows(self.method.windows, sam.device.type)
         self.object_ids: tuple[int, ...] = ()
         self._row_ids: tuple[int, ...] = ()  # object id of each row of the method's tensors
         if targets is not None:
             self.method.restore({name: tensor.to(sam.device) for name, tensor in targets.state.items()})
             self.object_ids = self._row_ids = targets.object_ids
+        settings = (windows or WindowSettings()) if self.has_windows else None
+        self._planner = WindowPlanner(sam.options.size, settings, self.object_ids)
 
     @property
     @isolated()
@@ -123,7 +125,7 @@ class Tracker:
             InputError: the frame is no image, as None at a video's end, or no object has been given in this or an
                 earlier one.
         """
-        frame = self._to_frame(frame)
+        frame = self._copied = self._to_frame(frame)
         masks = None if label_map is None else self._check(frame, label_map, "array")
         return self.start(frame, label_map=masks, features=features, prepared=prepared)()
 
@@ -159,19 +161,28 @@ class Tracker:
                 "frame, or targets"
             )
         self._next_index = frame.index + 1
+        try:
+            return self._start(frame, masks, features, prepared)
+        except BaseException:  # the frame may be given again
+            self._image = None
+            self._started = self._planned - len(self._windows)
+            raise
+
+    def _start(
+        self, frame: Frame, masks: LabelMap | None, features: Features | None, prepared: Prepared | None
+    ) -> Callable[[], FrameResult]:
         if prepared is None and self._row_ids:
             prepared = self._prepare(frame.image)
         window = self._take_window(frame, masks, features, prepared)
         if window is None:
             latest = self._latest
             assert latest is not None, "no frame was started"
-            return self._note(lambda: replace(latest(), frame=frame), latest)
+            return self._note(lambda: latest.repeated(frame), latest)
+        found = None
         if self._row_ids:
             assert prepared is not None
             features = features or self._sam.encode(frame.image, window)
             found = self._find(frame, features, prepared.in_window(window))
-        else:
-            found = None
         if masks is not None:
             annotated = self._annotate(frame, features, masks, None if found is None else found())
             return self._note(lambda: annotated)
@@ -192,7 +203,7 @@ class Tracker:
         """
         number, previous = self._planned, self._image
         self._planned += 1
-        self._image, self._reduced = frame.image, None
+        self._image = frame.image
         shape = (frame.height, frame.width)
         window: Window | None
         sighting = self._sighting(number - DELAY)
@@ -210,7 +221,7 @@ class Tracker:
         """Window of the frame that is started, as `plan` returned it."""
         if not self._windows and features is not None:  # not planned: all of what was encoded
             self._planned += 1
-            self._image, self._reduced = frame.image, None
+            self._image = frame.image
             return features.window
         if not self._windows:
             self.plan(frame, prepared, label_map=masks)
@@ -220,15 +231,17 @@ class Tracker:
         """What was seen of all objects in an earlier frame; None before the first one."""
         if number in self._pending:
             self._pending[number]()
-        for each in [each for each in self._sightings if each < number]:
-            del self._sightings[each]
         return self._sightings.get(number)
 
     def _prepare(self, image: Image) -> Prepared:
-        if self._reduced is None and self._image is not None:
-            self._reduced = self.method.reduce(self._image)
+        previous = None
+        if self._reduced is not None and self._reduced[0] is self._image:
+            previous = self._reduced[1]
+        elif self._image is not None:
+            previous = self.method.reduce(self._image)
         reduced = self.method.reduce(image)
-        return self.method.prepare(reduced, self._reduced)
+        self._reduced = (image, reduced)
+        return self.method.prepare(reduced, previous)
 
     def _note(self, make: Callable[[], FrameResult], latest: _Deferred | None = None) -> Callable[[], FrameResult]:
         """The result of the frame that is started, which the windows of later ones follow.
@@ -239,11 +252,14 @@ class Tracker:
         number = self._started
         self._started += 1
 
-        sightings, pending, planner = self._sightings, self._pending, self._planner  # not the tracker: no circle
+        # Not the tracker itself: no reference cycle.
+        sightings, pending, planner = self._sightings, self._pending, self._planner
 
         def note(made: FrameResult) -> None:
             sightings[number] = planner.see(made.label_map, made.object_ids)
             del pending[number]
+            for old in [each for each in sightings if each < number - DELAY]:
+                del sightings[old]
 
         result = _Deferred(make, note if self.has_windows else None)
         if self.has_windows:
@@ -252,10 +268,10 @@ class Tracker:
         return result
 
     def _to_frame(self, value: Frame | ImageSource) -> Frame:
-        """Frame of an image. It is a copy: the image is needed with the next frame, which many programs read into the
-        same memory."""
+        """Frame of an image. The image is copied, unless it was planned before: it is needed with the next frame, which
+        many programs read into the same memory."""
         frame = to_frame(value, name="the frame", index=self._next_index)
-        return frame if frame is value else replace(frame, image=frame.image.copy())
+        return frame if self._windows or frame is self._copied else replace(frame, image=frame.image.copy())
 
     def _check(self, frame: Frame, label_map: MaskSource, origin: Origin) -> LabelMap:
         name = f"the mask of frame {frame.index}" if self.object_ids else "the first mask"
@@ -312,28 +328,29 @@ class Tracker:
 
 
 class _Deferred:
-    """Result that is made when it is first asked for, and then kept without what it was made of."""
+    """Result that is made when it is first asked for, and kept for frames that are equal to its own."""
 
     def __init__(self, make: Callable[[], FrameResult], note: Callable[[FrameResult], None] | None) -> None:
         self._make: Callable[[], FrameResult] | None = make
         self._note = note
         self._result: FrameResult | None = None
+        self._label_map: LabelMap | None = None
 
     def __call__(self) -> FrameResult:
         if self._result is None:
             assert self._make is not None
             self._result = self._make()
             self._make = None
+            self._label_map = self._result.label_map.copy()  # the caller may draw on the other
             if self._note is not None:
                 self._note(self._result)
         return self._result
 
-
-def _has_windows(sam: Sam, method: Method) -> bool:
-    """Whether windows around the objects are encoded: by default where it was measured to be better."""
-    if sam.options.window == "auto":
-        return method.windows and sam.device.type == "cpu"
-    return sam.options.window == "objects"
+    def repeated(self, frame: Frame) -> FrameResult:
+        """The same result for a frame that is equal."""
+        result = self()
+        assert self._label_map is not None
+        return replace(result, frame=frame, label_map=self._label_map.copy())
 
 
 def _are_equal(one: Image, other: Image) -> bool:

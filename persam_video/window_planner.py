@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from persam_video.frame import LabelMap, PixelBox, ids_in
-from persam_video.sam.grids import INPUT_SIZE
+from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE
 from persam_video.sam.window import Window
 
 DELAY = 2
 """Frames from a result to the first window that follows it."""
+_CELL = INPUT_SIZE // FEATURE_SIZE
 _SAMPLES = 1024
 """Pixels along the longer side of a label map in which boxes are looked for, about."""
 
@@ -31,14 +32,14 @@ class WindowSettings:
 
     Args:
         area: of a window, relative to that of the objects' box: with half a box on each side objects stay inside for a
-            few frames, and their surroundings are sighting.
+            few frames, and their surroundings are seen.
         trimmed: share of the objects' pixels on each side that do not count for the box: stray pixels.
         max_aspect: longer side of a window relative to its shorter one.
         max_area: of a window, relative to the frame's, above which the whole frame is encoded.
         shrink: least ratio of a side to that in the frame before: what is hidden for a moment is still inside when it
             comes back.
         grow: greatest ratio.
-        thickness: of the thinnest object in its first frame, in input pixels (`object_thickness`): four cells of the
+        thickness: of the thinnest object in its first frame, in input pixels (`object_thickness`): five cells of the
             feature grid, so that some are wholly within it. The scale of the windows follows from it.
         max_scale: input pixels per frame pixel: finer detail is not in the video.
         max_zoom: scale relative to the one at which objects were learned.
@@ -55,7 +56,7 @@ class WindowSettings:
     max_area: float = 0.5
     shrink: float = 0.97
     grow: float = 1.15
-    thickness: float = 64.0
+    thickness: float = 80.0
     max_scale: float = 2.2
     max_zoom: float = 1.2
     max_search_zoom: float = 2.0
@@ -81,12 +82,15 @@ class Sighting:
         height, width = label_map.shape
         step = max(1, max(height, width) // _SAMPLES)
         sampled = label_map[::step, ::step]
-        boxes = {each: _trimmed_box(sampled == each, step, trimmed) for each in object_ids}
+        boxes = {}
+        for each in object_ids:
+            box = _trimmed_box(sampled == each, step, trimmed)
+            boxes[each] = box or (_trimmed_box(label_map == each, 1, trimmed) if step > 1 else None)  # a thin object
         return cls(boxes, (height, width))
 
 
 def _trimmed_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
-    """Box of a mask of every so manieth pixel, in pixels, without a share of them on each side."""
+    """Box of a mask of every n-th pixel, in pixels, without a share of them on each side."""
     if not mask.any():
         return None
     (left, right), (top, bottom) = (_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1))
@@ -106,20 +110,22 @@ class WindowPlanner:
     Args:
         size: longer side of whole frames in input pixels; windows have at most as many pixels.
         settings: the constants; None: all frames are encoded whole.
+        object_ids: of objects that are looked for from the first frame on.
     """
 
-    def __init__(self, size: int, settings: WindowSettings | None) -> None:
+    def __init__(self, size: int, settings: WindowSettings | None, object_ids: Sequence[int] = ()) -> None:
         self._size = size
         self._settings = settings
-        self._since_cut = math.inf  # frames since the latest cut
+        self._ids = set(object_ids)
+        self._shape: tuple[int, int] | None = None  # of the latest frame
+        self._since_cut = 0  # number of frames since the latest cut or change of their size
         self._given: deque[Sighting | None] = deque(maxlen=DELAY)  # masks of the latest frames
         self._last: dict[int, PixelBox] = {}  # of each object where it was last seen in this scene
-        self._shape: tuple[int, int] | None = None  # of the frames of those boxes
         self._searching = 0  # number of frames since all objects were visible
         self._was_whole = False  # whether the whole of the latest frame was encoded
         self._extent: tuple[float, float] | None = None  # width and height of the latest window around objects
         self._wanted_scale = 0.0  # for the thinnest object
-        self._learned_scale = math.inf  # least one at which objects were learned
+        self._learned_scale = math.inf  # least one at which objects were learned; infinite: unknown
 
     def see(self, label_map: LabelMap, object_ids: Sequence[int]) -> Sighting:
         """Sighting of all objects, visible or not, in a frame's result."""
@@ -137,41 +143,50 @@ class WindowPlanner:
             given: label map of masks that are given for this frame.
         """
         settings = self._settings
-        self._since_cut = 0 if is_cut else self._since_cut + 1
+        self._since_cut += 1
+        if is_cut or shape != self._shape:
+            self._begin_scene(shape)
+        seen = [] if sighting is None or self._since_cut < DELAY else [sighting]
         # Given masks are in no sighting yet.
         self._given.append(None if given is None else Sighting.of(given, ids_in(given), trimmed=0))
+        newly_given = [each for each in self._given if each is not None]
         if given is not None and settings is not None:
             thinnest = min(object_thickness(given == each) for each in ids_in(given))
             self._wanted_scale = max(self._wanted_scale, settings.thickness / thinnest)
-        newly_given = [each for each in self._given if each is not None]
-        if is_cut or shape != self._shape:
-            self._last, self._shape = {}, shape
-        followed = newly_given if sighting is None or self._since_cut < DELAY else [sighting, *newly_given]
-        boxes = {key: box for each in followed if each.shape == shape for key, box in each.boxes.items()}
+        boxes = {key: box for each in (*seen, *newly_given) for key, box in each.boxes.items()}
+        self._ids |= boxes.keys()
         self._last.update({key: box for key, box in boxes.items() if box is not None})
         self._searching = self._searching + 1 if None in boxes.values() else 0
         was_whole, self._was_whole = self._was_whole, True
-        if settings is None or not boxes or boxes.keys() - self._last.keys():
-            return self._whole(shape)
         whole = self._whole(shape)
-        is_whole_enough = self._learned_scale < settings.max_search_zoom * whole.scale
-        if self._searching and (is_whole_enough or self._searching % 2):
+        if settings is None or not self._last or self._ids - self._last.keys():
+            return whole
+        is_fine = math.inf > self._learned_scale > settings.max_search_zoom * whole.scale
+        if self._searching and not (is_fine and self._searching % 2 == 0):
             return whole
         self._was_whole = False
-        lefts, tops, rights, bottoms = zip(*self._last.values(), strict=True)
-        box = (min(lefts), min(tops), max(rights), max(bottoms))
         # Given masks are no mistake, and when the whole frame was encoded there is nothing new beside the objects.
         grows_at_once = bool(newly_given) or was_whole
+        box = _union(self._last.values())
         self._extent = self._next_extent(box, shape, settings, grows_at_once=grows_at_once)
         return self._around(box, self._extent, shape, settings)
+
+    def _begin_scene(self, shape: tuple[int, int]) -> None:
+        """Forget where objects were. Frames of another size are taken for the same video, resized."""
+        if self._shape is not None:
+            ratio = max(self._shape) / max(shape)
+            self._wanted_scale *= ratio
+            self._learned_scale *= ratio
+        self._shape, self._since_cut, self._extent, self._last = shape, 0, None, {}
+        self._given.clear()
 
     def learn(self, label_map: LabelMap) -> Window:
         """Window of a frame in which objects are personalised, around all objects of a label map."""
         height, width = label_map.shape
         if self._settings is None:
             return self._whole((height, width))
-        box = _trimmed_box(label_map > 0, 1, 0)
-        assert box is not None, "there is no object"
+        boxes = Sighting.of(label_map, ids_in(label_map), trimmed=0).boxes.values()
+        box = _union(each for each in boxes if each is not None)
         extent = _wanted_extent(box, (height, width), self._settings)
         window = self._around(box, extent, (height, width), self._settings)
         self._learned_scale = min(self._learned_scale, window.scale)
@@ -217,17 +232,30 @@ class WindowPlanner:
         # A little larger rather than of another scale, unless it would have too many pixels.
         steps = math.ceil(steps) if scale == wanted else math.floor(steps)
         side = min(max(steps * settings.step, settings.min_side), INPUT_SIZE)
+        scale = min(scale, side / max(width, height)) if steps * settings.step > INPUT_SIZE else scale
         enlarged = max(1.0, side / scale / max(width, height))
-        columns, rows = min(round(width * enlarged), whole.width), min(round(height * enlarged), whole.height)
+        # In whole cells of the feature grid, so that nothing is padded.
+        columns, rows = (
+            min(round(math.ceil(each * enlarged * scale / _CELL - 0.01) * _CELL / scale), limit)
+            for each, limit in ((width, whole.width), (height, whole.height))
+        )
         return Window(
             left=_centred(box[0], box[2], columns, whole.width),
             top=_centred(box[1], box[3], rows, whole.height),
             width=columns,
             height=rows,
-            side=side,
+            side=min(
+                side, max(1, round(max(columns, rows) * scale / _CELL)) * _CELL
+            ),  # the frame may have been narrower
             frame_width=whole.width,
             frame_height=whole.height,
         )
+
+
+def _union(boxes: Iterable[PixelBox]) -> PixelBox:
+    """Box around boxes, of which there is at least one."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _wanted_extent(box: PixelBox, shape: tuple[int, int], settings: WindowSettings) -> tuple[float, float]:

@@ -36,7 +36,12 @@ class ColourSam:
     weights_sha256: str | None = None
 
     def __init__(self, batch: int = 1, model: str = "colours", window: str = "frame") -> None:
-        self.options = SimpleNamespace(model=model, size=INPUT_SIZE, exact_padding=False, window=window)
+        self.options = SimpleNamespace(
+            model=model,
+            size=INPUT_SIZE,
+            exact_padding=False,
+            encodes_windows=lambda *_: window == "objects",
+        )
         self.encode = ColourEncode(self)
         self.batch = batch
         self.encoded = 0  # number of encoded images

@@ -193,7 +193,7 @@ class TestPlanner:
             label_map = with_box(left, 200, left + 30, 300)  # partly hidden
             window = planner.plan(planner.see(label_map, [1]), SHAPE, is_cut=False)
             assert contains(window, left, 200, left + 30, 300)
-            assert window.width >= 0.96 * before.width
+            assert window.width >= 0.9 * before.width
             before = window
         assert before.width < 230
 
@@ -243,6 +243,29 @@ class TestPlanner:
         seen = planner.see(with_box(300, 200, 380, 260), [1])
         whole = [planner.plan(seen, SHAPE, is_cut=number == DELAY).is_whole for number in range(6)]
         assert whole == [*[False] * DELAY, *[True] * DELAY, *[False] * (6 - 2 * DELAY)]
+
+    def test_masks_just_before_a_cut_are_forgotten(self) -> None:
+        planner = self.planned()
+        first_window(planner, with_box(300, 200, 380, 260))
+        assert planner.plan(None, SHAPE, is_cut=True).is_whole
+
+    def test_objects_that_have_no_mask_in_the_first_frame_are_looked_for(self) -> None:
+        planner = WindowPlanner(1024, WindowSettings(), [1, 2])
+        assert first_window(planner, with_box(300, 200, 380, 260)).is_whole
+        assert planner.plan(None, SHAPE, is_cut=False).is_whole
+
+    def test_windows_are_of_whole_cells(self) -> None:
+        for box in ((300, 200, 380, 260), (100, 100, 190, 333), (400, 100, 440, 380), (200, 200, 600, 230)):
+            window = first_window(self.planned(), with_box(*box))
+            rows, columns = window.geometry.grid(1024)
+            height, width = window.geometry.input_size()
+            assert rows - height <= 3, box
+            assert columns - width <= 3, box
+
+    def test_a_thin_line_in_a_large_frame_is_seen(self) -> None:
+        label_map = np.zeros((2160, 3840), np.uint8)
+        label_map[1001, 500:2500] = 1
+        assert self.planned().see(label_map, [1]).boxes[1] == pytest.approx((520, 1001, 2480, 1002), abs=3)
 
     def test_thin_objects_are_seen_at_a_finer_scale(self) -> None:
         scales = [
@@ -366,6 +389,27 @@ class TestTracking:
             wanted = again.step(image, label_map=None if index else truth)
             assert np.array_equal(result.label_map, wanted.label_map), index
             assert np.array_equal(result.frame.image, image)
+
+    def test_a_repeated_result_does_not_depend_on_what_became_of_the_first(self, colours: ColourSam) -> None:
+        tracker = Tracker(cast(Sam, colours))
+        image, truth = frames(1)[0]
+        tracker.step(image, label_map=truth).label_map[:] = 0
+        tracker.step(image).label_map[:] = 0
+        assert np.array_equal(tracker.step(image).label_map, truth)
+
+    def test_a_frame_is_not_repeated_after_an_error(self, colours: ColourSam, monkeypatch: pytest.MonkeyPatch) -> None:
+        tracker, again = Tracker(cast(Sam, colours)), Tracker(cast(Sam, colours))
+        (first, truth), (second, _), (third, _) = frames(3)
+        for each in (tracker, again):
+            each.step(first, label_map=truth)
+        with monkeypatch.context() as patch:
+            patch.setattr(colours, "encode_one", lambda *_: (_ for _ in ()).throw(MemoryError))
+            with pytest.raises(MemoryError):
+                tracker.step(second)
+        for image in (second, third):
+            result, wanted = tracker.step(image), again.step(image)
+            for i in (1, 2):
+                assert region_similarity(result.mask(i), wanted.mask(i)) > 0.8
 
     def test_a_mask_for_a_repeated_frame(self, colours: ColourSam) -> None:
         tracker = Tracker(cast(Sam, colours))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from persam_video import __version__
+from persam_video.options import DEFAULT_METHOD
 from persam_video.sam.checkpoints import file_sha256
 from persam_video.sam.models import Sam
 
@@ -33,7 +34,7 @@ def settings_of(sam: Sam, method: str) -> dict[str, Any]:
         "checkpoint_sha256": sam.weights_sha256,
         "precision": str(sam.dtype).removeprefix("torch."),
         "size": sam.options.size,
-        "window": sam.options.window,
+        "window": "objects" if sam.options.encodes_windows(method == DEFAULT_METHOD, sam.device.type) else "frame",
         "exact_padding": sam.options.exact_padding,
         "persam_video": __version__,
         "code_sha256": _code_sha256(),

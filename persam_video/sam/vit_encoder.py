@@ -13,7 +13,7 @@ from persam_video.sam.inference_layers import pack_linears_if_faster, prepare_fo
 from persam_video.sam.segment_anything_networks import ImageEncoderViT
 
 _RECOMPILE_LIMIT = 64  # some frame sizes × batch sizes × both kinds of blocks
-_CACHED_GRIDS = 4  # the frames of a video share one size; those of a dataset have a few
+_CACHED_GRIDS = 16  # the frames of a video share one size, its windows have some
 
 
 class VitEncoder(nn.Module):

@@ -14,7 +14,6 @@ from persam_video.sam.grids import INPUT_SIZE, LOW_RES_SIZE, LOW_RES_STRIDE, Geo
 
 _FULL_DETAIL = 1.2
 """Input pixels per frame pixel up to which cells have their full weight: that of 480p at SAM's own size."""
-_MIN_CELL_WEIGHT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,10 @@ class Window:
 
     @property
     def cell_weight(self) -> float:
-        """Independent information in a cell of its grids, 0 to 1: beyond the video's own resolution, cells show less of
-        it the smaller they are."""
-        return min(1.0, max((_FULL_DETAIL / self.scale) ** 2, _MIN_CELL_WEIGHT))
+        """Independent information in a cell of its grids, 0 to 1, relative to cells of whole frames: beyond the video's
+        own resolution, cells show less of it the smaller they are."""
+        whole_scale = INPUT_SIZE / max(self.frame_width, self.frame_height)
+        return min(1.0, max(_FULL_DETAIL, whole_scale) ** 2 / self.scale**2)
 
     @property
     def input_pixels(self) -> float:

@@ -81,14 +81,14 @@ class KernelRidge:
             coverage: float, n×N, 0 to 1: share of each cell that each object covers.
             weights: float, n: of each cell; 0 where its coverage is not known.
         """
-        centre = (unit * weights[:, None]).sum(dim=0) / weights.sum()
+        centre = unit.mean(dim=0)  # not weighted: it only has to be near the middle
         known = weights > 0
         cells = _descriptors(unit - centre, colours, settings)[known]
         coverage, weights = coverage[known], weights[known, None]
         # Objects are small beside the background: of cells that are equally new, theirs are preferred.
         importance = 1 + coverage.sum(dim=1).clamp(max=1)
         landmarks, whitening = choose_landmarks(cells, importance, settings.landmarks, settings.bandwidth)
-        mean = (coverage * weights).sum(dim=0) / weights.sum()
+        mean = (coverage * weights).mean(dim=0) / weights.mean()
         lifted = lift(cells, landmarks, whitening, settings.bandwidth)
         weighted = (lifted * weights).T
         first = FirstFrameFit(centre, landmarks, whitening, mean, weighted @ lifted, weighted @ (coverage - mean))
