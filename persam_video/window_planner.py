@@ -236,7 +236,7 @@ class WindowPlanner:
         enlarged = max(1.0, side / scale / max(width, height))
         # In whole cells of the feature grid, so that nothing is padded.
         columns, rows = (
-            min(round(math.ceil(each * enlarged * scale / _CELL - 0.01) * _CELL / scale), limit)
+            max(1, min(math.floor(math.ceil(each * enlarged * scale / _CELL - 0.01) * _CELL / scale), limit))
             for each, limit in ((width, whole.width), (height, whole.height))
         )
         return Window(
