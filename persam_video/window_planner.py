@@ -236,7 +236,7 @@ class WindowPlanner:
         enlarged = max(1.0, side / scale / max(width, height))
         # In whole cells of the feature grid, so that nothing is padded.
         columns, rows = (
-            max(1, min(math.floor(math.ceil(each * enlarged * scale / _CELL - 0.01) * _CELL / scale), limit))
+            min(round(math.ceil(each * enlarged * scale / _CELL - 0.01) * _CELL / scale), limit)
             for each, limit in ((width, whole.width), (height, whole.height))
         )
         return Window(
@@ -244,9 +244,7 @@ class WindowPlanner:
             top=_centred(box[1], box[3], rows, whole.height),
             width=columns,
             height=rows,
-            side=min(
-                side, max(1, round(max(columns, rows) * scale / _CELL)) * _CELL
-            ),  # the frame may have been narrower
+            side=side,
             frame_width=whole.width,
             frame_height=whole.height,
         )
