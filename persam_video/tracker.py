@@ -79,7 +79,8 @@ class Tracker:
         self._copied: Frame | None = None  # a frame whose image is not the caller's
         self._planned = 0  # number of frames that were planned
         self._started = 0  # and started
-        self._windows: deque[Window | None] = deque()  # of those between
+        # Of those between, and whether they are equal to the frame before.
+        self._windows: deque[tuple[Window, bool]] = deque()
         self._image: Image | None = None  # of the latest frame that was planned
         self._reduced: tuple[Image, Any] | None = None  # an image and its `Method.reduce`
         self._latest: _Deferred | None = None  # result of the latest frame that was started
@@ -173,10 +174,10 @@ class Tracker:
     ) -> Callable[[], FrameResult]:
         if prepared is None and self._row_ids:
             prepared = self._prepare(frame.image)
-        window = self._take_window(frame, masks, features, prepared)
-        if window is None:
-            latest = self._latest
-            assert latest is not None, "no frame was started"
+        window, is_repeated = self._take_window(frame, masks, features, prepared)
+        latest = self._latest
+        # An object that is absent may be found at the second look.
+        if is_repeated and latest is not None and all(latest().visible.values()):
             return self._note(lambda: latest.repeated(frame), latest)
         found = None
         if self._row_ids:
@@ -199,30 +200,26 @@ class Tracker:
             prepared: `Method.prepare` of the frame; None where there is no object yet.
             label_map: masks that are given for it.
         Returns:
-            the window; None: nothing, as the frame is equal to the one before.
+            the window; None: the frame is equal to the one before, and mostly needs no features.
         """
         number, previous = self._planned, self._image
         self._planned += 1
         self._image = frame.image
         shape = (frame.height, frame.width)
-        window: Window | None
-        sighting = self._sighting(number - DELAY)
         is_cut = prepared is not None and prepared.is_cut
-        if label_map is None and previous is not None and _are_equal(previous, frame.image):
-            window = None
-        else:
-            window = self._planner.plan(sighting, shape, is_cut=is_cut, given=label_map)
-        self._windows.append(window)
-        return window
+        window = self._planner.plan(self._sighting(number - DELAY), shape, is_cut=is_cut, given=label_map)
+        is_repeated = label_map is None and previous is not None and _are_equal(previous, frame.image)
+        self._windows.append((window, is_repeated))
+        return None if is_repeated else window
 
     def _take_window(
         self, frame: Frame, masks: LabelMap | None, features: Features | None, prepared: Prepared | None
-    ) -> Window | None:
-        """Window of the frame that is started, as `plan` returned it."""
+    ) -> tuple[Window, bool]:
+        """Window of the frame that is started, and whether it is equal to the frame before."""
         if not self._windows and features is not None:  # not planned: all of what was encoded
             self._planned += 1
             self._image = frame.image
-            return features.window
+            return features.window, False
         if not self._windows:
             self.plan(frame, prepared, label_map=masks)
         return self._windows.popleft()

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +44,8 @@ class WindowSettings:
             feature grid, so that some are wholly within it. The scale of the windows follows from it.
         max_scale: input pixels per frame pixel: finer detail is not in the video.
         max_zoom: scale relative to the one at which objects were learned.
+        min_visible: share of an object's usual area below which it may be elsewhere, as if it were absent. The usual
+            area shrinks no faster than windows do.
         max_search_zoom: while an object is absent, whole frames are encoded; where it was learned at so many times
             their scale, in every other frame a window instead, around the visible objects and the places where absent
             ones were last seen.
@@ -59,6 +62,7 @@ class WindowSettings:
     thickness: float = 80.0
     max_scale: float = 2.2
     max_zoom: float = 1.2
+    min_visible: float = 0.5
     max_search_zoom: float = 2.0
     min_side: int = 256
     step: int = 64
@@ -70,10 +74,12 @@ class Sighting:
 
     Args:
         boxes: trimmed box of each object by its id; None: it is absent.
+        areas: number of its pixels.
         shape: height and width of the frame.
     """
 
     boxes: dict[int, PixelBox | None]
+    areas: dict[int, int]
     shape: tuple[int, int]
 
     @classmethod
@@ -86,7 +92,8 @@ class Sighting:
         for each in object_ids:
             box = _trimmed_box(sampled == each, step, trimmed)
             boxes[each] = box or (_trimmed_box(label_map == each, 1, trimmed) if step > 1 else None)  # a thin object
-        return cls(boxes, (height, width))
+        counts = np.ravel(cv2.calcHist([label_map], [0], None, [256], [0, 256]))
+        return cls(boxes, {each: int(counts[each]) for each in object_ids}, (height, width))
 
 
 def _trimmed_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
@@ -121,6 +128,7 @@ class WindowPlanner:
         self._since_cut = 0  # number of frames since the latest cut or change of their size
         self._given: deque[Sighting | None] = deque(maxlen=DELAY)  # masks of the latest frames
         self._last: dict[int, PixelBox] = {}  # of each object where it was last seen in this scene
+        self._areas: dict[int, float] = {}  # usual area of each object, in pixels
         self._searching = 0  # number of frames since all objects were visible
         self._was_whole = False  # whether the whole of the latest frame was encoded
         self._extent: tuple[float, float] | None = None  # width and height of the latest window around objects
@@ -156,7 +164,8 @@ class WindowPlanner:
         boxes = {key: box for each in (*seen, *newly_given) for key, box in each.boxes.items()}
         self._ids |= boxes.keys()
         self._last.update({key: box for key, box in boxes.items() if box is not None})
-        self._searching = self._searching + 1 if None in boxes.values() else 0
+        is_searching = None in boxes.values() or self._is_little_visible([*seen, *newly_given])
+        self._searching = self._searching + 1 if is_searching else 0
         was_whole, self._was_whole = self._was_whole, True
         whole = self._whole(shape)
         if settings is None or not self._last or self._ids - self._last.keys():
@@ -171,6 +180,16 @@ class WindowPlanner:
         self._extent = self._next_extent(box, shape, settings, grows_at_once=grows_at_once)
         return self._around(box, self._extent, shape, settings)
 
+    def _is_little_visible(self, seen: Sequence[Sighting]) -> bool:
+        """Whether much less than usual is visible of an object: the rest of it may be elsewhere."""
+        if self._settings is None:
+            return False
+        areas = {key: area for each in seen for key, area in each.areas.items()}
+        shrink = self._settings.shrink**2
+        for key, area in areas.items():
+            self._areas[key] = max(area, shrink * self._areas.get(key, 0))
+        return any(area < self._settings.min_visible * self._areas[key] for key, area in areas.items())
+
     def _begin_scene(self, shape: tuple[int, int]) -> None:
         """Forget where objects were. Frames of another size are taken for the same video, resized."""
         if self._shape is not None:
@@ -178,6 +197,7 @@ class WindowPlanner:
             self._wanted_scale *= ratio
             self._learned_scale *= ratio
         self._shape, self._since_cut, self._extent, self._last = shape, 0, None, {}
+        self._areas = {}
         self._given.clear()
 
     def learn(self, label_map: LabelMap) -> Window:

@@ -166,7 +166,7 @@ class TestKernelRidge:
         unit, colours = self.cells()
         coverage = torch.rand(300, 2)
         settings = Settings(landmarks=300, noise=0.1)
-        classifier = KernelRidge.fit(unit, colours, coverage, torch.ones(300, dtype=torch.bool), settings)
+        classifier = KernelRidge.fit(unit, colours, coverage, torch.ones(300), settings)
         x = torch.cat((F.normalize(unit - unit.mean(dim=0), dim=1), settings.colour_weight**0.5 * colours), dim=1)
         gram = torch.exp(torch.cdist(x, x).square() / -(2 * settings.bandwidth))
         centred = coverage - coverage.mean(dim=0)
@@ -178,7 +178,7 @@ class TestKernelRidge:
         unit = F.normalize(kinds + 0.01 * torch.randn(400, 256), dim=1)
         coverage = torch.zeros(400, 1)
         coverage[:100] = 1
-        ones = torch.ones(400, dtype=torch.bool)
+        ones = torch.ones(400)
         classifier = KernelRidge.fit(unit, torch.zeros(400, 6), coverage, ones, Settings(landmarks=16))
         scores = classifier.scores(classifier.lift(unit, torch.zeros(400, 6)))
         assert scores[:100].min() > 0.9
@@ -189,7 +189,7 @@ class TestKernelRidge:
         colours = torch.zeros(100, 6)
         colours[:50, 0] = 1
         coverage = (colours[:, :1] > 0).float()
-        known = torch.ones(100, dtype=torch.bool)
+        known = torch.ones(100)
         scores = {}
         for weight in (0.0, 2.0):
             classifier = KernelRidge.fit(unit, colours, coverage, known, Settings(colour_weight=weight))
@@ -203,13 +203,13 @@ class TestKernelRidge:
         coverage = torch.rand(300, 1)
         known = torch.arange(300) < 200
         wrong = torch.where(known[:, None], coverage, 50.0)
-        a, b = (KernelRidge.fit(unit, colours, each, known, Settings()) for each in (coverage, wrong))
+        a, b = (KernelRidge.fit(unit, colours, each, known.float(), Settings()) for each in (coverage, wrong))
         assert torch.equal(a.scores(a.lift(unit, colours)), b.scores(b.lift(unit, colours)))
 
     def test_updates_keep_the_share_of_the_first_frame(self) -> None:
         kinds = F.normalize(torch.randn(4, 256), dim=1)
         unit, colours = kinds.repeat_interleave(50, dim=0), torch.zeros(200, 6)
-        coverage, known = torch.zeros(200, 1), torch.ones(200, dtype=torch.bool)
+        coverage, known = torch.zeros(200, 1), torch.ones(200)
         coverage[:50] = 1
         classifier = KernelRidge.fit(unit, colours, coverage, known, Settings())
         lifted = classifier.lift(unit, colours)
