@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,10 +168,10 @@ class TestLaterRuns:
 
     def test_an_interrupted_sequence_is_tracked_again(self, root: Path, tmp_path: Path) -> None:
         class InterruptedSam(ColourSam):
-            def encode_one(self, image: np.ndarray):
+            def encode_one(self, *image: Any):
                 if self.encoded == 7:  # the second frame of the second sequence
                     raise KeyboardInterrupt
-                return super().encode_one(image)
+                return super().encode_one(*image)
 
         with pytest.raises(KeyboardInterrupt):
             track(root, tmp_path, InterruptedSam())
@@ -190,11 +191,11 @@ class TestErrors:
 
     def test_unexpected_errors_do_not_stop_the_others(self, root: Path, tmp_path: Path) -> None:
         class FailingSam(ColourSam):
-            def encode_one(self, image: np.ndarray):
+            def encode_one(self, *image: Any):
                 if self.encoded == 2:
                     self.encoded += 1
                     raise RuntimeError("out of\nmemory")
-                return super().encode_one(image)
+                return super().encode_one(*image)
 
         runs = track(root, tmp_path, FailingSam())
         assert runs["one"].error == "RuntimeError: out of memory"
