@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from persam_video.frame import Frame, FrameResult, LabelMap
 from persam_video.methods.base import Prepared
 from persam_video.runtime.heap import release_free_memory
-from persam_video.runtime.prefetch import batched, map_ahead, prefetch
+from persam_video.runtime.prefetch import batched, delayed, map_ahead, prefetch
 from persam_video.runtime.streams import SideStream, Synchronize
 from persam_video.runtime.threads import ThreadPlan
 from persam_video.sam.image_encoder import Features
@@ -21,8 +20,6 @@ from persam_video.sam.models import Sam
 from persam_video.sam.window import Window
 from persam_video.tracker import Tracker
 from persam_video.window_planner import DELAY
-
-T = TypeVar("T")
 
 _READ_DEPTH = 4
 _ENCODE_DEPTH = 2
@@ -235,8 +232,8 @@ class Pipeline:
         began = time.perf_counter()
         (window, *others) = {each.window for each in batch}
         # An incomplete batch goes one by one: another batch size would be captured and compiled anew.
-        is_whole = len(batch) == self._batch and window is not None and not others
-        parts = [batch] if is_whole else [[each] for each in batch]
+        is_complete = len(batch) == self._batch and window is not None and not others
+        parts = [batch] if is_complete else [[each] for each in batch]
         encoded = [each for part in parts for each in self._encode_part(part)]
         return encoded, time.perf_counter() - began
 
@@ -257,18 +254,3 @@ def synchronized(encoded: Generator[tuple[Encoded, Synchronize], None, None]) ->
             if features is not None:
                 synchronize(features.tensor, features.pixels)
             yield frame, features
-
-
-def delayed(items: Generator[T, None, None], count: int) -> Generator[T, None, None]:
-    """The same items, each of which is taken from ``items`` when ``count`` before it have been used."""
-    waiting: deque[T] = deque()
-    with closing(items):
-        try:
-            for item in items:
-                waiting.append(item)
-                if len(waiting) > count:
-                    yield waiting.popleft()
-        except Exception:
-            yield from waiting  # those before the error
-            raise
-        yield from waiting

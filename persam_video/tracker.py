@@ -76,7 +76,6 @@ class Tracker:
         self._method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image
-        self._copied: Frame | None = None  # a frame whose image is not the caller's
         self._planned = 0  # number of frames that were planned
         self._started = 0  # and started
         # Of those between, and whether they are equal to the frame before.
@@ -126,9 +125,9 @@ class Tracker:
             InputError: the frame is no image, as None at a video's end, or no object has been given in this or an
                 earlier one.
         """
-        frame = self._copied = self._to_frame(frame)
+        frame = self._to_frame(frame)
         masks = None if label_map is None else self._check(frame, label_map, "array")
-        return self.start(frame, label_map=masks, features=features, prepared=prepared)()
+        return self._begin(frame, masks, features, prepared)()
 
     @isolated()
     def start(
@@ -156,6 +155,13 @@ class Tracker:
         """
         frame = self._to_frame(frame)
         masks = None if label_map is None else self._check(frame, label_map, "settled")
+        return self._begin(frame, masks, features, prepared)
+
+    @isolated()
+    def _begin(
+        self, frame: Frame, masks: LabelMap | None, features: Features | None, prepared: Prepared | None
+    ) -> Callable[[], FrameResult]:
+        """`start` of a frame whose image is not the caller's, with checked masks."""
         if masks is None and not self._row_ids:
             raise InputError(
                 f"frame {frame.index}: there is no object to track; give masks with label_map, in this or an earlier "
@@ -268,7 +274,7 @@ class Tracker:
         """Frame of an image. The image is copied, unless it was planned before: it is needed with the next frame, which
         many programs read into the same memory."""
         frame = to_frame(value, name="the frame", index=self._next_index)
-        return frame if self._windows or frame is self._copied else replace(frame, image=frame.image.copy())
+        return frame if self._windows else replace(frame, image=frame.image.copy())
 
     def _check(self, frame: Frame, label_map: MaskSource, origin: Origin) -> LabelMap:
         name = f"the mask of frame {frame.index}" if self.object_ids else "the first mask"

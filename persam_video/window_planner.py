@@ -75,25 +75,22 @@ class Sighting:
     Args:
         boxes: trimmed box of each object by its id; None: it is absent.
         areas: number of its pixels.
-        shape: height and width of the frame.
     """
 
     boxes: dict[int, PixelBox | None]
     areas: dict[int, int]
-    shape: tuple[int, int]
 
     @classmethod
     def of(cls, label_map: LabelMap, object_ids: Sequence[int], *, trimmed: float) -> Sighting:
         """What is seen in a label map."""
-        height, width = label_map.shape
-        step = max(1, max(height, width) // _SAMPLES)
+        step = max(1, max(label_map.shape) // _SAMPLES)
         sampled = label_map[::step, ::step]
         boxes = {}
         for each in object_ids:
             box = _trimmed_box(sampled == each, step, trimmed)
             boxes[each] = box or (_trimmed_box(label_map == each, 1, trimmed) if step > 1 else None)  # a thin object
         counts = np.ravel(cv2.calcHist([label_map], [0], None, [256], [0, 256]))
-        return cls(boxes, {each: int(counts[each]) for each in object_ids}, (height, width))
+        return cls(boxes, {each: int(counts[each]) for each in object_ids})
 
 
 def _trimmed_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
@@ -150,7 +147,9 @@ class WindowPlanner:
             is_cut: whether it is of another scene than the one before.
             given: label map of masks that are given for this frame.
         """
-        settings = self._settings
+        settings, whole = self._settings, self._whole(shape)
+        if settings is None:
+            return whole
         self._since_cut += 1
         if is_cut or shape != self._shape:
             self._begin_scene(shape)
@@ -158,17 +157,16 @@ class WindowPlanner:
         # Given masks are in no sighting yet.
         self._given.append(None if given is None else Sighting.of(given, ids_in(given), trimmed=0))
         newly_given = [each for each in self._given if each is not None]
-        if given is not None and settings is not None:
+        if given is not None:
             thinnest = min(object_thickness(given == each) for each in ids_in(given))
             self._wanted_scale = max(self._wanted_scale, settings.thickness / thinnest)
         boxes = {key: box for each in (*seen, *newly_given) for key, box in each.boxes.items()}
         self._ids |= boxes.keys()
         self._last.update({key: box for key, box in boxes.items() if box is not None})
-        is_searching = None in boxes.values() or self._is_little_visible([*seen, *newly_given])
+        is_searching = None in boxes.values() or self._is_little_visible([*seen, *newly_given], settings)
         self._searching = self._searching + 1 if is_searching else 0
         was_whole, self._was_whole = self._was_whole, True
-        whole = self._whole(shape)
-        if settings is None or not self._last or self._ids - self._last.keys():
+        if not self._last or self._ids - self._last.keys():
             return whole
         is_fine = math.inf > self._learned_scale > settings.max_search_zoom * whole.scale
         if self._searching and not (is_fine and self._searching % 2 == 0):
@@ -180,15 +178,13 @@ class WindowPlanner:
         self._extent = self._next_extent(box, shape, settings, grows_at_once=grows_at_once)
         return self._around(box, self._extent, shape, settings)
 
-    def _is_little_visible(self, seen: Sequence[Sighting]) -> bool:
+    def _is_little_visible(self, seen: Sequence[Sighting], settings: WindowSettings) -> bool:
         """Whether much less than usual is visible of an object: the rest of it may be elsewhere."""
-        if self._settings is None:
-            return False
         areas = {key: area for each in seen for key, area in each.areas.items()}
-        shrink = self._settings.shrink**2
+        shrink = settings.shrink**2
         for key, area in areas.items():
             self._areas[key] = max(area, shrink * self._areas.get(key, 0))
-        return any(area < self._settings.min_visible * self._areas[key] for key, area in areas.items())
+        return any(area < settings.min_visible * self._areas[key] for key, area in areas.items())
 
     def _begin_scene(self, shape: tuple[int, int]) -> None:
         """Forget where objects were. Frames of another size are taken for the same video, resized."""
@@ -252,7 +248,8 @@ class WindowPlanner:
         # A little larger rather than of another scale, unless it would have too many pixels.
         steps = math.ceil(steps) if scale == wanted else math.floor(steps)
         side = min(max(steps * settings.step, settings.min_side), INPUT_SIZE)
-        scale = min(scale, side / max(width, height)) if steps * settings.step > INPUT_SIZE else scale
+        if steps * settings.step > INPUT_SIZE:
+            scale = min(scale, side / max(width, height))
         enlarged = max(1.0, side / scale / max(width, height))
         # In whole cells of the feature grid, so that nothing is padded.
         columns, rows = (

@@ -23,7 +23,7 @@ from persam_video.methods.appearance.residuals import ResidualInputs, ResidualMo
 from persam_video.methods.appearance.score_statistics import ScoreStatistics
 from persam_video.methods.appearance.settings import Settings
 from persam_video.methods.appearance.windows import densest_cells, dilate, window_sums
-from persam_video.methods.flow import backward_flow, reduced_grey, warp
+from persam_video.methods.flow import backward_flow, reduced_image, warp
 from persam_video.sam.grids import Geometry
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.object_masks import argmax_masks, argmax_with_background, softmax_with_background
@@ -376,12 +376,12 @@ class TestMotion:
         masks = torch.zeros(1, 144, 256)
         masks[0, 40:80, 100:150] = 1
         rolled = np.roll(wide, (8, -12), axis=(0, 1))
-        moved = warp(masks, backward_flow(reduced_grey(wide), reduced_grey(rolled)))
+        moved = warp(masks, backward_flow(reduced_image(wide).grey, reduced_image(rolled).grey))
         expected = torch.roll(masks, (4, -6), dims=(1, 2))
         assert ((moved > 0.5) & (expected > 0.5)).sum() / ((moved > 0.5) | (expected > 0.5)).sum() > 0.9
 
     def test_frames_of_another_size(self) -> None:
-        previous, current = (reduced_grey(np.zeros(size, np.uint8)) for size in ((90, 160, 3), (160, 90, 3)))
+        previous, current = (reduced_image(np.zeros(size, np.uint8)).grey for size in ((90, 160, 3), (160, 90, 3)))
         assert backward_flow(previous, current).shape == (2, 512, 288)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from persam_video.runtime.prefetch import BackgroundWriter, batched, map_ahead, prefetch
+from persam_video.runtime.prefetch import BackgroundWriter, batched, delayed, map_ahead, prefetch
 
 T = TypeVar("T")
 
@@ -54,6 +54,25 @@ class TestBatched:
             raise ValueError("broken")
 
         assert until_error(batched(items(), 3), ValueError, "broken") == [[0, 1, 2], [3, 4]]
+
+
+class TestDelayed:
+    def test_each_item_comes_when_a_few_after_it_were_taken(self) -> None:
+        taken: list[int] = []
+
+        def items() -> Generator[int, None, None]:
+            for number in range(5):
+                taken.append(number)
+                yield number
+
+        assert [(item, len(taken)) for item in delayed(items(), 2)] == [(0, 3), (1, 4), (2, 5), (3, 5), (4, 5)]
+
+    def test_an_error_comes_after_the_items_before_it(self) -> None:
+        def items() -> Generator[int, None, None]:
+            yield from range(4)
+            raise ValueError("broken")
+
+        assert until_error(delayed(items(), 2), ValueError, "broken") == [0, 1, 2, 3]
 
 
 class TestPrefetch:

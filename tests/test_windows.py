@@ -312,7 +312,7 @@ class TestPlanner:
     def test_stray_pixels_do_not_count(self) -> None:
         label_map = with_box(300, 200, 380, 260)
         label_map[10:13, 10:13] = 1
-        assert self.planned().see(label_map, [1]) == Sighting({1: (300, 200, 380, 260)}, {1: 4809}, SHAPE)
+        assert self.planned().see(label_map, [1]) == Sighting({1: (300, 200, 380, 260)}, {1: 4809})
 
 
 SQUARES = [

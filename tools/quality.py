@@ -228,11 +228,11 @@ def _appearance(settings: Settings, sam: Sam) -> AppearanceMethod:
 
 
 def _load(sam: Sam, sequence: DavisSequence) -> Clip:
-    return Clip(sam, sequence.name, [read_image(path) for path in sequence.images], _truth(sequence))
+    return Clip(sam, sequence.name, [read_image(path) for path in sequence.images], true_label_maps(sequence))
 
 
-def _truth(sequence: DavisSequence, frames: int | None = None) -> list[LabelMap]:
-    """True label maps of the first frames of a sequence; None: of all."""
+def true_label_maps(sequence: DavisSequence, frames: int | None = None) -> list[LabelMap]:
+    """True label maps of the first frames of a sequence, with ignored pixels as background; None: of all."""
     label_maps = [sequence.read_annotation(number) for number in range(len(sequence.images))[:frames]]
     return [np.where(each == 255, 0, each).astype(np.uint8) for each in label_maps]
 
@@ -323,9 +323,8 @@ def _small(options: argparse.Namespace, sam: Sam) -> dict[str, Any]:
         background = read_image(sequences[(number + 1) % len(sequences)].images[0])
         images = [read_image(path) for path in sequence.images[:_SMALL_FRAMES]]
         for times in _CANVASES:
-            clip = _pasted(
-                Clip(sam, f"{sequence.name} ×{times}", images, _truth(sequence, _SMALL_FRAMES)), background, times
-            )
+            name = f"{sequence.name} ×{times}"
+            clip = _pasted(Clip(sam, name, images, true_label_maps(sequence, _SMALL_FRAMES)), background, times)
             tracked, seconds = clip.track(Settings())
             j, _ = clip.score(tracked)
             results[clip.name] = {"J": j, "seconds": seconds}

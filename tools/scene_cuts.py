@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from demo_scene import DemoScene
-from quality import FOUND_IOU, FOUND_WITHIN, add_features_option, load_with_features
+from quality import FOUND_IOU, FOUND_WITHIN, add_features_option, load_with_features, true_label_maps
 
 from persam_video.cli.common import Parser, add_model_options, add_video_options, run
 from persam_video.cli.davis import add_dataset_options, dataset_of
@@ -84,9 +84,7 @@ def _scenes(options: argparse.Namespace) -> dict[str, Frames]:
     """Images and label maps of all sequences, in the size of the first."""
     scenes: dict[str, Frames] = {}
     for sequence in dataset_of(options).sequences:
-        label_maps = [sequence.read_annotation(number) for number in range(len(sequence.images))]
-        truth = [np.where(each == 255, 0, each).astype(np.uint8) for each in label_maps]
-        scenes[sequence.name] = list(zip(map(read_image, sequence.images), truth, strict=True))
+        scenes[sequence.name] = list(zip(map(read_image, sequence.images), true_label_maps(sequence), strict=True))
     for seed in options.seeds:
         scene = DemoScene(objects=3 + seed % 3, frames=_DEMO_FRAMES, seed=seed)
         scenes[f"demo scene {seed}"] = [scene.render(index) for index in range(len(scene))]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from persam_video.frame import Image
 
 Grey = npt.NDArray[np.uint8]
-"""Reduced grey image, uint8, h×w (`persam_video.methods.flow.reduced_grey`)."""
+"""Grey image, uint8, h×w."""
 _Map = npt.NDArray[np.float32]
 
 _REDUCTION = 2

@@ -72,15 +72,6 @@ def reduced_image(image: Image) -> Reduced:
     return Reduced(_resized(grey), fine, colour_histogram(image))
 
 
-def reduced_grey(image: Image) -> Grey:
-    """Image in grey, with a longer side of 512 pixels.
-
-    Args:
-        image: RGB, uint8, H×W×3.
-    """
-    return _resized(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8))
-
-
 def _resized(grey: Grey, longer_side: int = _LONGER_SIDE) -> Grey:
     height, width = grey.shape
     scale = longer_side / max(height, width)
@@ -101,7 +92,7 @@ def backward_flow(previous: Grey | None, current: Grey) -> Tensor:
     Flow using Dense Inverse Search").
 
     Args:
-        previous: `reduced_grey` of the previous frame; None where there is none: zero flow.
+        previous: `Reduced.grey` of the previous frame; None where there is none: zero flow.
         current: of the frame.
     Returns:
         float32, 2×h×w: offset from each pixel of the frame to its position in the previous frame, (x, y) in widths and

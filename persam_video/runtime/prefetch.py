@@ -104,6 +104,21 @@ def batched(items: Iterable[T], size: int) -> Generator[list[T], None, None]:
         raise end
 
 
+def delayed(items: Generator[T, None, None], count: int) -> Generator[T, None, None]:
+    """The same items, each of which is taken from ``items`` when ``count`` before it have been used."""
+    waiting: deque[T] = deque()
+    with closing(items):
+        try:
+            for item in items:
+                waiting.append(item)
+                if len(waiting) > count:
+                    yield waiting.popleft()
+        except Exception:
+            yield from waiting  # those before the error
+            raise
+        yield from waiting
+
+
 class BackgroundWriter(Generic[T]):
     """A thread that calls ``write`` with one item after another, at most ``depth`` behind, and ``finish`` at the end.
 

@@ -108,7 +108,7 @@ class AppearanceMethod:
         features = self._sam.encode(self._image)
         pooled = pooled_cells(*frame_cells(features), features.tensor.shape[2:])
         pairs = zip(memory.classifiers, memory.scenes, strict=True)
-        return replace(memory, scenes=tuple(scene.with_cells(each.descriptors(*pooled)) for each, scene in pairs))
+        return replace(memory, scenes=tuple(replace(scene, cells=each.descriptors(*pooled)) for each, scene in pairs))
 
     @property
     def _objects(self) -> Memory:

@@ -46,15 +46,15 @@ def personalise(
     window = features.window
     views = [features, *(sam.encode(frame.image, each) for each in training_windows(window))]
     windows = [each.window for each in views]
-    cells = zip(*(_labelled_cells(each, masks, ignored, windows) for each in views), strict=True)
-    unit, colours, coverage, weights = map(torch.cat, cells)
+    cells = [_labelled_cells(each, masks, ignored, windows) for each in views]
+    unit, colours, coverage, weights = map(torch.cat, zip(*cells, strict=True))
     classifier = KernelRidge.fit(unit, colours, coverage, weights, settings)
     masks, ignored = window.crop_masks(masks), window.crop(ignored)
     image = window.crop(frame.image)
     statistics, presence, samples = _fit_to_mirrored(sam, image, window.side, classifier, masks, ignored, settings)
     probabilities = _to_probabilities(masks, features)
     areas = probabilities.sum(dim=(1, 2))
-    pooled = classifier.descriptors(*pooled_cells(*frame_cells(features), features.tensor.shape[2:]))
+    pooled = classifier.descriptors(*pooled_cells(*cells[0][:2], features.tensor.shape[2:]))
     return Memory(
         classifiers=(classifier,),
         first_statistics=statistics,

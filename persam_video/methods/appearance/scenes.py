@@ -57,10 +57,6 @@ class Scene:
         scene = cls.of(landmarks.new_zeros(POOLED_CELLS, landmarks.shape[1]), objects)
         return replace(scene, seen=scene.left)
 
-    def with_cells(self, cells: Tensor) -> Scene:
-        """Scene with other pooled cells of its last frame."""
-        return replace(self, cells=cells)
-
     def at_cut(self, cut: Tensor) -> Scene:
         """Scene that is left if there is a cut to another one, bool, scalar."""
         return replace(self, left=self.left | (cut & self.seen))
