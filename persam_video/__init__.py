@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from persam_video.runtime.heap import keep_freed_memory
     from persam_video.sam.models import Sam, load_sam
     from persam_video.segmenter import Segmenter
-    from persam_video.tracker import Tracker
+    from persam_video.tracking.tracker import Tracker
     from persam_video.video.reader import VideoInfo, VideoReader, open_video
     from persam_video.video.writer import VideoWriter
     from persam_video.video_run import VideoRun
@@ -77,7 +77,7 @@ _MODULES = {
     "runtime.heap": ("keep_freed_memory",),
     "sam.models": ("Sam", "load_sam"),
     "segmenter": ("Segmenter",),
-    "tracker": ("Tracker",),
+    "tracking.tracker": ("Tracker",),
     "video.reader": ("VideoInfo", "VideoReader", "open_video"),
     "video.writer": ("VideoWriter",),
     "video_run": ("VideoRun",),

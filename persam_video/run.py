@@ -150,7 +150,7 @@ def open_run(
 
         from persam_video.methods.saved_targets import check_targets, load_targets
         from persam_video.sam.models import load_sam
-        from persam_video.tracker import Tracker
+        from persam_video.tracking.tracker import Tracker
 
         if isinstance(targets, (str, Path)):
             check_targets(targets)  # before the model is loaded

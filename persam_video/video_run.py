@@ -20,13 +20,13 @@ from persam_video.inputs.annotations import Annotations
 from persam_video.inputs.later_masks import LaterMasks
 from persam_video.messages import printable
 from persam_video.outputs.base import OUTPUT_DEPTH, Output, OutputThreads, discard_outputs
+from persam_video.tracking.visibility import Visibility
 from persam_video.video.reader import VideoInfo, VideoReader
-from persam_video.visibility import Visibility
 
 if TYPE_CHECKING:
-    from persam_video.pipeline import StageSeconds
     from persam_video.sam.models import Sam
-    from persam_video.tracker import Tracker
+    from persam_video.tracking.pipeline import StageSeconds
+    from persam_video.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class VideoRun(Iterator[FrameResult]):
         reserved: Sequence[OutputFile] = (),
         progress: bool = False,
     ) -> None:
-        from persam_video.pipeline import StageSeconds
+        from persam_video.tracking.pipeline import StageSeconds
 
         self.info: VideoInfo = reader.info
         self.first_label_map = label_map
@@ -161,7 +161,7 @@ class VideoRun(Iterator[FrameResult]):
     def _begin(self) -> Generator[FrameResult, None, None]:
         """Results of all frames. They hold no reference to the run: dropping it closes them at once."""
         from persam_video.methods.saved_targets import save_targets
-        from persam_video.pipeline import Pipeline
+        from persam_video.tracking.pipeline import Pipeline
 
         first, label_map, later = self._reader.first.index, self.first_label_map, self._later
         tracker, sam, targets_file = self._tracker, self._sam, self._targets_file

@@ -19,9 +19,9 @@ from colour_sam import GREEN, RED, ColourSam, Square, draw
 from persam_video import InputError, ObjectPrompt, Sam, Segmenter, Tracker, load_sam, open_run
 from persam_video.frame import Frame
 from persam_video.options import METHODS
-from persam_video.pipeline import Pipeline, StageSeconds
 from persam_video.prompt_masks import segment_prompts
 from persam_video.runtime.ambient import isolated
+from persam_video.tracking.pipeline import Pipeline, StageSeconds
 
 SQUARES = [Square(1, RED, 10, 16), Square(2, GREEN, 20, 80)]
 

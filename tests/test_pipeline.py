@@ -25,8 +25,8 @@ from persam_video.frame import Frame
 from persam_video.outputs.base import OutputThreads, open_outputs
 from persam_video.outputs.masks import MaskOutput
 from persam_video.outputs.overlay import OverlayOutput
-from persam_video.pipeline import PlannedFrame, synchronized
 from persam_video.runtime.threads import ThreadPlan
+from persam_video.tracking.pipeline import PlannedFrame, synchronized
 from persam_video.video.reader import open_video
 from persam_video.video.writer import VideoWriter
 
@@ -147,7 +147,7 @@ def _go(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     torch.set_num_threads(1 if way == "in turn" else 2)
     with monkeypatch.context() as patch:
         if way == "as on a GPU":
-            patch.setattr("persam_video.pipeline.ThreadPlan", plan_of_a_gpu)
+            patch.setattr("persam_video.tracking.pipeline.ThreadPlan", plan_of_a_gpu)
         yield way
     torch.set_num_threads(before)
 
@@ -223,7 +223,7 @@ class TestBatches:
         assert sorted(several.encode_batches) == [1, 1, 1, 1, 6, 6]
 
     def test_only_a_few_frames_ahead(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("persam_video.pipeline.ThreadPlan", plan_of_a_gpu)
+        monkeypatch.setattr("persam_video.tracking.pipeline.ThreadPlan", plan_of_a_gpu)
         several = ColourSam(batch=3)
         with closing(cast("Iterator", track(clip, clip.with_name("ann.png"), sam=cast(Sam, several)))) as results:
             next(results)

@@ -18,8 +18,8 @@ from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.methods.appearance.personalise import _times_seen, training_windows
 from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.sam.window import Window, area_ratio, move_boxes, resample
+from persam_video.tracking.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings, object_thickness
 from persam_video.video.writer import VideoWriter
-from persam_video.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings, object_thickness
 
 WHOLE = Window.whole((480, 854))
 PART = Window(left=100, top=60, width=400, height=200, side=640, frame_width=854, frame_height=480)

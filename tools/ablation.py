@@ -41,7 +41,7 @@ from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F, PERSAM_F_
 from persam_video.prompt_masks import segment_prompts
 from persam_video.sam.models import Sam
 from persam_video.segmenter import Segmenter
-from persam_video.tracker import Tracker
+from persam_video.tracking.tracker import Tracker
 
 PROGRAM = "ablation.py"
 Pair = tuple[Image, LabelMap]

@@ -53,7 +53,7 @@ from persam_video.outputs.draw import draw_overlay
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.window import Window
-from persam_video.tracker import Tracker
+from persam_video.tracking.tracker import Tracker
 
 PROGRAM = "quality.py"
 Variant = str | Settings

@@ -39,7 +39,7 @@ from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.methods.cuts import Reduced, common_colours, explained_contrast
 from persam_video.methods.flow import FlowInputs, reduced_image
 from persam_video.sam.models import Sam
-from persam_video.tracker import Tracker
+from persam_video.tracking.tracker import Tracker
 
 PROGRAM = "scene_cuts.py"
 _DEMO_FRAMES = 72

@@ -25,7 +25,7 @@ from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import argmax_rows, to_object_ids
 from persam_video.sam.window import Window
-from persam_video.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings
+from persam_video.tracking.window_planner import DELAY, Sighting, WindowPlanner, WindowSettings
 
 _COMPARED_FIRST = 64
 """Every 64th row of two images is compared before all rows."""

@@ -18,8 +18,8 @@ from persam_video.runtime.threads import ThreadPlan
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.window import Window
-from persam_video.tracker import Tracker
-from persam_video.window_planner import DELAY
+from persam_video.tracking.tracker import Tracker
+from persam_video.tracking.window_planner import DELAY
 
 _READ_DEPTH = 4
 _ENCODE_DEPTH = 2
