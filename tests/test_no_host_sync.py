@@ -118,7 +118,8 @@ def test_the_published_methods(sam: Sam, config: Any) -> None:
     method._targets = Targets(*(torch.empty(OBJECTS, size, device=META) for size in (256, 256, 3)))
     method._boxes, method._has_box = torch.empty(OBJECTS, 4, device=META), torch.ones(OBJECTS, device=META) > 0
     features = sam.encode(IMAGE)
-    prepared = FlowInputs(torch.empty(2, 288, 512, device=META), torch.empty((), device=META) > 0, reduced_image(IMAGE))
+    flow, cut = torch.empty(2, 288, 512, device=META), torch.empty((), device=META) > 0
+    prepared = FlowInputs(flow, cut, reduced_image(IMAGE), None)
     with nothing_from_the_cpu():
         logits, scores = method.find(Frame(index=1, image=IMAGE, name="1"), features, prepared)
     assert (logits.shape, scores.shape) == ((OBJECTS, 144, 256), (OBJECTS,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -498,3 +499,23 @@ def test_reading_a_playlist_can_be_interrupted(tmp_path: Path) -> None:
         process.send_signal(2)
         assert process.wait(20) != 0
         assert time.monotonic() - began < 5
+
+
+def test_no_interruption_of_a_playlist_is_lost(tmp_path: Path) -> None:
+    """A KeyboardInterrupt at any moment of reading ends it, also one while PyAV calls back."""
+    playlist = write_playlist(tmp_path / "clip.m3u8", *(write_segments(tmp_path) * 40))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for attempt in range(100):
+            with pytest.raises(KeyboardInterrupt), open_video(playlist) as video:
+                signal.setitimer(signal.ITIMER_REAL, 1e-3 + attempt * 2e-4)
+                for _ in video:
+                    pass
+                time.sleep(1)  # it was read sooner
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -13,6 +13,7 @@ from persam_video.errors import DeviceError, VideoError
 from persam_video.files.images import MAX_PIXELS
 from persam_video.messages import one_line, parameter
 from persam_video.video.media_file import MediaFile
+from persam_video.video.playlist import raising_interrupts
 
 KINDS = "give an mp4, mov, mkv, webm, avi, ts or gif file, a folder of images, or a pattern of image files"
 
@@ -69,22 +70,23 @@ def open_container(
     source: Any = media.reader() if from_reader or media.url is None else media.url
     device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel is not None else None
     try:
-        container: InputContainer = av.open(
-            source,
-            mode="r",
-            format=_FORMATS_BY_SUFFIX.get(media.path.suffix.lower()),
-            options=decoder_options(max_pixels) if max_pixels else None,
-            # "file" because FFmpeg takes the part of a name before a colon for a protocol; a file with references to
-            # other resources must not make it open them.
-            container_options={
-                "protocol_whitelist": "file",
-                "format_whitelist": FORMATS,
-                **({} if max_pixels else {"codec_whitelist": "none"}),
-            },
-            metadata_errors="replace",  # tags are never needed
-            hwaccel=device,
-        )
-        return container
+        with raising_interrupts():
+            container: InputContainer = av.open(
+                source,
+                mode="r",
+                format=_FORMATS_BY_SUFFIX.get(media.path.suffix.lower()),
+                options=decoder_options(max_pixels) if max_pixels else None,
+                # "file" because FFmpeg takes the part of a name before a colon for a protocol; a file with references
+                # to other resources must not make it open them.
+                container_options={
+                    "protocol_whitelist": "file",
+                    "format_whitelist": FORMATS,
+                    **({} if max_pixels else {"codec_whitelist": "none"}),
+                },
+                metadata_errors="replace",  # tags are never needed
+                hwaccel=device,
+            )
+            return container
     except EOFError as error:
         raise VideoError(f"{media.path}: holds no frame, or is truncated; {KINDS}") from error
     except (av.FFmpegError, OSError, RuntimeError, ValueError) as error:

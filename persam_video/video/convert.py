@@ -102,11 +102,14 @@ class _Turn:
         try:
             # Not ``frame.side_data``: that makes a reference cycle with the frame, so that dozens of frames keep their
             # buffers until the garbage collector runs.
-            side_data = _SideData(frame)
-            matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
-        except (KeyError, ValueError):  # there is none, or this PyAV has no name for other side data
+            # Nor by name, ``side_data["DISPLAYMATRIX"]``: a KeyboardInterrupt in there is lost.
+            matrices = [bytes(each) for each in _SideData(frame) if each.type.name == "DISPLAYMATRIX"]
+        except ValueError:  # this PyAV has no name for other side data
             turns = round(frame.rotation / 90) % 4  # counterclockwise
             return cls(turns % 2 == 1, mirror_x=turns in (2, 3), mirror_y=turns in (1, 2))
+        if not matrices:
+            return cls(False, mirror_x=False, mirror_y=False)
+        matrix = np.frombuffer(matrices[-1], dtype=np.int32)
         # A point (x, y) goes to (a x + c y, b x + d y).
         a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
         if abs(b) > abs(a):

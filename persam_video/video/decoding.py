@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from persam_video.frame import LARGE_FRAME_PIXELS
 from persam_video.messages import parameter, pluralize
 from persam_video.video.container import decoder_options, reason_of
+from persam_video.video.playlist import raising_interrupts
 from persam_video.video.streams import image_size
 from persam_video.video.timeline import Timeline
 
@@ -175,9 +176,10 @@ class Decoding:
         failures = 0
         while self._broken is None:
             try:
-                for packet in self._container.demux(self._stream):
-                    failures = 0
-                    yield packet
+                with raising_interrupts():
+                    for packet in self._container.demux(self._stream):
+                        failures = 0
+                        yield packet
                 return
             except (av.FFmpegError, OSError) as error:
                 failures += 1

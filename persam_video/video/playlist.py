@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -31,8 +33,24 @@ class Segment:
     length: int
 
 
+class ReadingInterruptedError(Exception):
+    """A KeyboardInterrupt, its cause, that came while `JoinedFiles` was read. PyAV passes on only an Exception."""
+
+
+@contextmanager
+def raising_interrupts() -> Generator[None, None, None]:
+    """Raise the KeyboardInterrupt of a `ReadingInterruptedError`."""
+    try:
+        yield
+    except ReadingInterruptedError as error:
+        raise (error.__cause__ or error) from None
+
+
 class JoinedFiles(io.RawIOBase):
-    """Segments one after another, as one file to read; only one of them is open at a time."""
+    """Segments one after another, as one file to read; only one of them is open at a time.
+
+    ``read`` raises `ReadingInterruptedError` for a KeyboardInterrupt.
+    """
 
     def __init__(self, segments: list[Segment]) -> None:
         self.name = str(segments[0].path)
@@ -41,6 +59,18 @@ class JoinedFiles(io.RawIOBase):
         self._position = 0
         self._open: BinaryIO | None = None
         self._open_index = -1
+        # A generator, since a signal is handled where a function is entered, before any ``try`` in it.
+        self._generator = self._reads()
+        next(self._generator)
+        self.read = self._generator.send  # type: ignore[method-assign, assignment]
+
+    def _reads(self) -> Generator[bytes, int, None]:
+        try:
+            content = b""
+            while True:
+                content = super().read((yield content)) or b""
+        except KeyboardInterrupt as interrupt:
+            raise ReadingInterruptedError from interrupt
 
     def readable(self) -> bool:
         return True
@@ -73,6 +103,7 @@ class JoinedFiles(io.RawIOBase):
         return self._position
 
     def close(self) -> None:
+        self._generator.close()
         self._close_file()
         super().close()
 
