@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from persam_video.drawing import draw_overlay
     from persam_video.errors import (
         AnnotationError,
         CheckpointError,
@@ -26,18 +27,21 @@ if TYPE_CHECKING:
         VideoError,
     )
     from persam_video.files.palette_png import read_palette_png, write_palette_png
-    from persam_video.frame import Frame, FrameResult
+    from persam_video.frame import Frame
     from persam_video.inputs.coco import read_coco
     from persam_video.inputs.first_mask import load_first_masks
     from persam_video.inputs.prompts import ObjectPrompt, read_prompts
     from persam_video.methods.saved_targets import SavedTargets, load_targets, save_targets
     from persam_video.options import ModelOptions
     from persam_video.outputs.base import Output
-    from persam_video.outputs.draw import draw_overlay
     from persam_video.outputs.mask_writer import MaskWriter
     from persam_video.outputs.masks import MaskOutput
     from persam_video.outputs.overlay import OverlayOutput
+    from persam_video.outputs.results import ResultsOutput
     from persam_video.prompt_masks import segment_prompts
+    from persam_video.result import FrameResult
+    from persam_video.results.reader import Results, load_results
+    from persam_video.results.record import RunInfo
     from persam_video.run import open_run, track
     from persam_video.runtime.heap import keep_freed_memory
     from persam_video.sam.models import Sam, load_sam
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "drawing": ("draw_overlay",),
     "errors": (
         "AnnotationError",
         "CheckpointError",
@@ -61,18 +66,21 @@ _MODULES = {
         "VideoError",
     ),
     "files.palette_png": ("read_palette_png", "write_palette_png"),
-    "frame": ("Frame", "FrameResult"),
+    "frame": ("Frame",),
     "inputs.coco": ("read_coco",),
     "inputs.first_mask": ("load_first_masks",),
     "inputs.prompts": ("ObjectPrompt", "read_prompts"),
     "methods.saved_targets": ("SavedTargets", "load_targets", "save_targets"),
     "options": ("ModelOptions",),
     "outputs.base": ("Output",),
-    "outputs.draw": ("draw_overlay",),
     "outputs.mask_writer": ("MaskWriter",),
     "outputs.masks": ("MaskOutput",),
     "outputs.overlay": ("OverlayOutput",),
+    "outputs.results": ("ResultsOutput",),
     "prompt_masks": ("segment_prompts",),
+    "result": ("FrameResult",),
+    "results.reader": ("Results", "load_results"),
+    "results.record": ("RunInfo",),
     "run": ("open_run", "track"),
     "runtime.heap": ("keep_freed_memory",),
     "sam.models": ("Sam", "load_sam"),
@@ -112,10 +120,14 @@ __all__ = [  # noqa: RUF022  (by subject)
     "MaskWriter",
     "Output",
     "OverlayOutput",
+    "Results",
+    "ResultsOutput",
+    "RunInfo",
     "VideoInfo",
     "VideoReader",
     "VideoWriter",
     "draw_overlay",
+    "load_results",
     "open_video",
     "read_palette_png",
     "write_palette_png",

@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from persam_video import __version__
 from persam_video.errors import AnnotationError, InputError
 from persam_video.files.atomic import write_atomic
 from persam_video.files.json_file import shortened
 from persam_video.files.output_file import OutputFile
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
-from persam_video.frame import FrameResult, Image, LabelMap, ids_in
+from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations, read_annotations
 from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method, check_model
-from persam_video.outputs.base import Output, open_outputs
+from persam_video.outputs.base import Output, begin_outputs, open_outputs
+from persam_video.result import FrameResult
+from persam_video.results.record import RunInfo
 from persam_video.video.reader import VideoReader, open_video
 from persam_video.video_run import VideoRun, release
 
@@ -48,6 +51,7 @@ def open_run(
     coco_image: str | int | None = None,
     later_masks: MasksByFrame = (),
     targets: str | Path | SavedTargets | None = None,
+    names: Mapping[int, str] | str | Path | None = None,
     method: str | None = None,
     start: int | float = 0,
     end: int | float | None = None,
@@ -82,6 +86,8 @@ def open_run(
             there on, and those that are tracked already are corrected.
         targets: objects of another video, or their file (``save_targets``): tracked from the first frame in which they
             are found.
+        names: of objects by id, or a JSON file of them: ``{1: "dog", 2: "ball"}``. They replace the categories of
+            ``first_coco`` and the names of ``targets``, and are written with everything that is written of the objects.
         method: ``appearance``, ``persam-f`` or ``persam``; None: that of the targets, or else ``appearance``.
         start: first frame: its number if int, its time in seconds if float.
         end: the frame before which to stop, in the same way; None: the end of the video.
@@ -132,6 +138,7 @@ def open_run(
             first_coco=first_coco,
             coco_image=coco_image,
             later_masks=later,
+            names=names,
             allow_empty=targets is not None,
         )
         first_mask_file = Path(save_first_mask) if save_first_mask is not None and annotations.prompts else None
@@ -140,6 +147,8 @@ def open_run(
         refuse_overlaps(
             [
                 *_input_paths(reader.paths, first_prompts, first_coco, targets, options.checkpoint),
+                *_input_paths(None if isinstance(names, Mapping) else names),
+                *(InputPath(path) for each in outputs for path in getattr(each, "inputs", ())),
                 *_mask_paths(first_mask, [mask for _, mask in later]),
             ],
             [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],
@@ -150,19 +159,29 @@ def open_run(
 
         from persam_video.methods.saved_targets import check_targets, load_targets
         from persam_video.sam.models import load_sam
+        from persam_video.tracking.settings import settings_of
         from persam_video.tracking.tracker import Tracker
 
         if isinstance(targets, (str, Path)):
             check_targets(targets)  # before the model is loaded
         sam = sam or load_sam(options, progress=progress is not False)
         known = load_targets(targets, sam) if isinstance(targets, (str, Path)) else targets
-        tracker = Tracker(sam, method=method, targets=known)
+        tracker = Tracker(sam, method=method, targets=known, names=annotations.names)
         label_map = _first_label_map(sam, reader.first.image, annotations)
         replaced = () if known is None or label_map is None else set(known.object_ids) & set(ids_in(label_map))
         for object_id in sorted(replaced):
             logger.warning(f"object {object_id} of the saved targets is replaced by that of the first frame's mask")
         if first_mask_file is not None and label_map is not None:
             _write_mask(first_mask_file, label_map)
+        run = RunInfo(
+            reader.info,
+            hash_video=reader.content_sha256,
+            settings=settings_of(sam, tracker.method_name),
+            names=tracker.names,
+            version=__version__,
+            outputs=[each.path for each in outputs],
+        )
+        begin_outputs(outputs, run)
     except BaseException:
         release(opened, reserved)
         reader.close()

@@ -8,11 +8,12 @@ import torch
 
 from persam_video.arrays import ImageSource, to_frame
 from persam_video.errors import AnnotationError, InputError
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, ids_in
+from persam_video.frame import IGNORE_ID, Frame, ids_in
 from persam_video.inputs.first_mask import MaskSource, check_label_map
 from persam_video.methods.persam.segmentation import PERSAM, PERSAM_F_IMAGES, PersamConfig, personalise, segment
 from persam_video.methods.persam.target import Targets
 from persam_video.options import DEFAULT_IMAGE_METHOD, IMAGE_METHODS
+from persam_video.result import FrameResult
 from persam_video.runtime.ambient import isolated
 from persam_video.sam.models import Sam
 from persam_video.sam.object_masks import to_label_map

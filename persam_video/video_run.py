@@ -15,11 +15,12 @@ from tqdm.auto import tqdm
 
 from persam_video.errors import InputError
 from persam_video.files.output_file import OutputFile
-from persam_video.frame import LARGE_FRAME_PIXELS, Frame, FrameResult, LabelMap, ids_in
+from persam_video.frame import LARGE_FRAME_PIXELS, Frame, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations
 from persam_video.inputs.later_masks import LaterMasks
 from persam_video.messages import printable
 from persam_video.outputs.base import OUTPUT_DEPTH, Output, OutputThreads, discard_outputs
+from persam_video.result import FrameResult
 from persam_video.tracking.visibility import Visibility
 from persam_video.video.reader import VideoInfo, VideoReader
 
@@ -198,6 +199,7 @@ class VideoRun(Iterator[FrameResult]):
             later=later,
             visibility=visibility,
             reserved=self._reserved,
+            names=tracker.names,
         )
 
 
@@ -214,6 +216,7 @@ def _written(
     later: LaterMasks,
     visibility: Visibility,
     reserved: Sequence[OutputFile],
+    names: Mapping[int, str],
 ) -> Generator[FrameResult, None, None]:
     """Results, each of which is counted and handed to the outputs; at the end everything is closed."""
     try:
@@ -232,6 +235,7 @@ def _written(
         release((), reserved)
     _warn_of_unreached(later)
     _warn_of_unseen(visibility)
+    _warn_of_unused(names, visibility)
 
 
 def _warn_of_unreached(later: LaterMasks) -> None:
@@ -246,6 +250,12 @@ def _warn_of_unseen(visibility: Visibility) -> None:
             "never seen after it was given: object %s; check its mask or saved target, and that these frames show it",
             ", ".join(map(str, visibility.unseen)),
         )
+
+
+def _warn_of_unused(names: Mapping[int, str], visibility: Visibility) -> None:
+    unused = [f"{i} ({name})" for i, name in names.items() if i not in visibility.frames]
+    if unused:
+        logger.warning("names of objects that were not given had no effect: %s", ", ".join(unused))
 
 
 def release(outputs: Sequence[Output], reserved: Sequence[OutputFile]) -> None:

@@ -22,12 +22,13 @@ from persam_video.cli import track as cli
 from persam_video.errors import AnnotationError, OutputError
 from persam_video.evaluation.davis.metrics import region_similarity
 from persam_video.files.palette_png import read_palette_png, write_palette_png
-from persam_video.frame import FrameResult, LabelMap
+from persam_video.frame import LabelMap
 from persam_video.inputs.annotations import read_annotations
 from persam_video.inputs.later_masks import LaterMasks, masks_in
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.methods.saved_targets import load_targets, save_targets
 from persam_video.prompt_masks import segment_prompts
+from persam_video.result import FrameResult
 from persam_video.video.writer import VideoWriter
 
 FRAMES = 12

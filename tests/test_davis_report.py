@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from persam_video.drawing import overlay_palette
 from persam_video.errors import InputError, OutputError
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.report import write_report
 from persam_video.evaluation.davis.scoring import SequenceScores
 from persam_video.files.palette_png import write_palette_png
-from persam_video.outputs.draw import overlay_palette
 
 HEIGHT, WIDTH = 128, 192
 TRUTH = {1: np.s_[8:56, 8:72], 2: np.s_[72:120, 8:72]}  # true masks by object id

@@ -13,8 +13,9 @@ from av.stream import Disposition
 from video_files import HEIGHT, WIDTH, marked_image, number_of, packets, to_yuv
 
 from persam_video.errors import VideoError
-from persam_video.frame import Frame, FrameResult
+from persam_video.frame import Frame
 from persam_video.outputs.overlay import OverlayOutput
+from persam_video.result import FrameResult
 from persam_video.video.reader import open_video
 
 SMALL = (80, 48)

@@ -41,18 +41,19 @@ from demo_scene import DemoScene
 
 from persam_video.cli.common import Parser, add_model_options, add_video_options, load_model, run
 from persam_video.cli.davis import add_dataset_options, dataset_of
+from persam_video.drawing import draw_overlay
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.metrics import contour_accuracy, region_similarity
-from persam_video.evaluation.environment import settings_of
 from persam_video.files.atomic import write_atomic
 from persam_video.files.images import read_image
-from persam_video.frame import FrameResult, Image, LabelMap, ids_in
+from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.methods.appearance.method import AppearanceMethod
 from persam_video.methods.appearance.settings import Settings
-from persam_video.outputs.draw import draw_overlay
+from persam_video.result import FrameResult
 from persam_video.sam.image_encoder import Features
 from persam_video.sam.models import Sam
 from persam_video.sam.window import Window
+from persam_video.tracking.settings import settings_of
 from persam_video.tracking.tracker import Tracker
 
 PROGRAM = "quality.py"
@@ -147,7 +148,7 @@ class CachedEncoder:
 
     def __init__(self, sam: Sam, folder: Path) -> None:
         self._sam, self._folder = sam, folder
-        settings = settings_of(sam, "")
+        settings = settings_of(sam, None)
         names = ("model", "checkpoint_sha256", "precision", "size", "exact_padding")
         self._key = json.dumps([settings[name] for name in names])
 

@@ -11,6 +11,7 @@ from typing import Any
 from persam_video.errors import InputError
 from persam_video.files.json_file import shortened
 from persam_video.inputs.later_masks import masks_in
+from persam_video.inputs.names import check_names, parse_names
 from persam_video.inputs.prompts import ObjectPrompt
 
 _OPTIONS = ("first_mask", "first_box", "first_point", "first_prompts", "first_coco", "mask_at", "targets")
@@ -64,6 +65,13 @@ def add_annotation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--targets", metavar="FILE", action="once", type=Path, help="objects of another video, from --save-targets"
     )
+    parser.add_argument(
+        "--names",
+        metavar="1=NAME,…",
+        action="once",
+        help="names of objects, as 1=dog,2=ball, or a JSON file of them; default: the categories of --first-coco, and "
+        "those saved with --targets",
+    )
 
 
 def check_annotation_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -100,7 +108,14 @@ def annotations_of(options: argparse.Namespace) -> dict[str, Any]:
         "coco_image": options.coco_image,
         "later_masks": [pair for values in options.mask_at or () for pair in _masks_at(values)],
         "targets": options.targets,
+        "names": None if options.names is None else names_of(options.names),
     }
+
+
+def names_of(text: str) -> dict[int, str]:
+    """Names of the value of --names."""
+    is_file = "=" not in text or Path(text).is_file()
+    return check_names(Path(text)) if is_file else parse_names(text)
 
 
 def _box(values: Sequence[str]) -> ObjectPrompt:

@@ -23,6 +23,11 @@ def segment() -> int:
     return _main("segment")
 
 
+def export() -> int:
+    """``persam-export``."""
+    return _main("export")
+
+
 def _main(command: str) -> int:
     with interruptible() as interruption:
         try:

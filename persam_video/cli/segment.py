@@ -145,8 +145,8 @@ def _segment(options: argparse.Namespace) -> int:
     # Imports are late: torch takes seconds, and invalid images or masks are reported before that.
     import PIL.Image
 
+    from persam_video.drawing import draw_overlay
     from persam_video.files.atomic import check_writable, write_atomic
-    from persam_video.outputs.draw import draw_overlay
     from persam_video.outputs.mask_writer import MaskWriter
 
     if len(options.reference) != len(options.mask):

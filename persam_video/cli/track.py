@@ -27,14 +27,16 @@ from persam_video.cli.common import (
     path_name,
     run,
 )
+from persam_video.cli.format_options import add_format_options, chosen_formats
 from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
 from persam_video.errors import DamagedVideoError
 from persam_video.messages import pluralize
+from persam_video.outputs.formats import FORMATS, formats_of
 
 if TYPE_CHECKING:
-    from persam_video.frame import FrameResult
     from persam_video.outputs.base import Output
+    from persam_video.result import FrameResult
     from persam_video.video.reader import VideoInfo
     from persam_video.video_run import VideoRun
 
@@ -56,6 +58,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     check_annotation_options(parser, options)
+    if options.results is not None and options.no_results:
+        parser.error("--results and --no-results: give one of them")
     return _track(options)
 
 
@@ -85,6 +89,23 @@ def _parser() -> Parser:
         help="write a video (.mp4, .mov, .mkv) with the masks",
     )
     parser.add_argument(
+        "--save",
+        metavar="FORMAT[,FORMAT …]",
+        action="once",
+        help=f"write these, into the folder of --out: {', '.join(FORMATS)}",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", action="once", type=path_name, help="folder of outputs; default: VIDEO_persam"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        action="once",
+        type=path_name,
+        help="record of everything about every object of every frame; default: results.jsonl beside the other outputs",
+    )
+    parser.add_argument("--no-results", action="store_true", help="do not write that record")
+    parser.add_argument(
         "--save-targets",
         metavar="FILE",
         action="once",
@@ -92,6 +113,7 @@ def _parser() -> Parser:
         help="save the personalised objects, for --targets",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    add_format_options(parser)
     add_model_options(parser)
     parser.set_defaults(method=None)  # that of --targets, or else the default
     add_video_options(parser)
@@ -160,21 +182,39 @@ def _beside(path: Path) -> Path:
 
 
 def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
-    """The outputs of the options; by default masks and overlay beside the video."""
+    """The outputs of the options; by default masks, overlay and results in a folder beside the video."""
     from persam_video.outputs.masks import MaskOutput
     from persam_video.outputs.overlay import OverlayOutput
+    from persam_video.outputs.results import ResultsOutput
 
     masks, overlay = options.masks, options.overlay
-    if masks is None and overlay is None:
-        source = video.path if video.path.name not in ("", "..") else video.path.resolve()
-        beside = source.with_name(f"{source.name if video.is_images else source.stem}_persam")
-        masks, overlay = beside / "masks", beside / "overlay.mp4"
+    formats, chosen = chosen_formats(options, options.save)
+    is_named = masks is not None or overlay is not None or options.results is not None
+    if not is_named and options.save is None:
+        formats = formats_of("masks,overlay")
+    source = video.path if video.path.name not in ("", "..") else video.path.resolve()
+    folder = options.out or source.with_name(f"{source.name if video.is_images else source.stem}_persam")
     outputs: list[Output] = []
     if masks is not None:
         outputs.append(MaskOutput(masks))
     if overlay is not None:
         outputs.append(OverlayOutput(overlay))
+    outputs += [each.make(folder / each.file, chosen) for each in formats]
+    if not options.no_results:
+        beside = folder if formats or options.out is not None else _beside(outputs[0].path)
+        outputs.append(ResultsOutput(options.results or _results_file(beside, [each.path for each in outputs])))
     return outputs
+
+
+def _results_file(folder: Path, outputs: Sequence[Path]) -> Path:
+    """File of the results: ``results.jsonl`` in a folder, unless it is there and of other outputs."""
+    from persam_video.results.reader import recorded_outputs
+    from persam_video.results.record import relative_names
+
+    path = folder / "results.jsonl"
+    if not path.exists() or recorded_outputs(path) == relative_names(outputs, path):
+        return path
+    return folder / f"{outputs[0].resolve().stem}_results.jsonl"
 
 
 def _write(job: VideoRun, outputs: Sequence[Output], *, quiet: bool, strict: bool) -> int:

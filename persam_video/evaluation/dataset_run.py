@@ -14,9 +14,10 @@ import numpy as np
 
 from persam_video.errors import InputError, OutputError, PersamError
 from persam_video.evaluation.davis.dataset import DavisDataset, DavisSequence
-from persam_video.evaluation.environment import environment_of, files_sha256, settings_of
+from persam_video.evaluation.environment import environment_of
 from persam_video.evaluation.run_record import RUN_FILE, read_run_record, write_run_record
 from persam_video.files.atomic import check_writable
+from persam_video.files.hashes import files_sha256
 from persam_video.files.locks import OutputLock, exclusive
 from persam_video.files.palette_png import read_palette_png
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
@@ -26,6 +27,7 @@ from persam_video.options import DEFAULT_METHOD
 from persam_video.outputs.masks import MaskOutput
 from persam_video.run import open_run
 from persam_video.sam.models import Sam, has_weights
+from persam_video.tracking.settings import settings_of
 from persam_video.video.reader import open_video
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -105,7 +106,7 @@ def remove_dead_partials(path: Path) -> None:
             found = re.fullmatch(names, each.name)
             if found is not None and not _is_running(int(found[1])):
                 with suppress(OSError):
-                    each.unlink()
+                    shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
 
 
 def _is_running(process_id: int) -> bool:

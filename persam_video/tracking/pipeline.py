@@ -9,8 +9,9 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from persam_video.frame import Frame, FrameResult, LabelMap
+from persam_video.frame import Frame, LabelMap
 from persam_video.methods.base import Prepared
+from persam_video.result import FrameResult
 from persam_video.runtime.heap import release_free_memory
 from persam_video.runtime.prefetch import batched, delayed, map_ahead, prefetch
 from persam_video.runtime.streams import SideStream, Synchronize

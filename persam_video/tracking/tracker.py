@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,15 @@ import torch
 
 from persam_video.arrays import ImageSource, to_frame
 from persam_video.errors import InputError
-from persam_video.frame import IGNORE_ID, Frame, FrameResult, Image, LabelMap, ids_in
+from persam_video.frame import IGNORE_ID, Frame, Image, LabelMap, ids_in
 from persam_video.inputs.first_mask import MaskSource, check_label_map
+from persam_video.inputs.names import check_names
 from persam_video.inputs.pixel_values import Origin
 from persam_video.methods.base import Method, Prepared
 from persam_video.methods.registry import MethodFactory, method_factory
 from persam_video.methods.saved_targets import SavedTargets
 from persam_video.options import DEFAULT_METHOD, METHODS, check_model
+from persam_video.result import FrameResult
 from persam_video.runtime.ambient import isolated
 from persam_video.runtime.streams import copy_to_host
 from persam_video.sam.image_encoder import Features
@@ -48,10 +50,13 @@ class Tracker:
             that makes a `Method`; None: that of the targets, or else ``appearance``.
         targets: objects personalised in another video (`persam_video.load_targets`): absent until they are found.
         windows: constants of the windows around the objects (`persam_video.options.ModelOptions.window`).
+        names: of objects by id, also of later ones. They replace those of the targets.
 
     Attributes:
         object_ids: ids of all objects, in the order in which they were added.
         method: the `Method`.
+        method_name: its name; None where it is none of this package.
+        names: of objects by id.
         has_windows: whether windows around the objects are encoded, not whole frames. The window of a frame then
             depends on the result of the second frame before it.
     Raises:
@@ -66,6 +71,7 @@ class Tracker:
         method: str | MethodFactory | None = None,
         targets: SavedTargets | None = None,
         windows: WindowSettings | None = None,
+        names: Mapping[int, str] | None = None,
     ) -> None:
         if targets is not None:
             _check_targets(targets)
@@ -73,7 +79,7 @@ class Tracker:
             raise InputError(f"the targets are of the method {targets.method}; leave the other method out")
         chosen = targets.method if targets is not None else method or DEFAULT_METHOD
         check_model(sam)
-        self._method_name = chosen if isinstance(chosen, str) else None
+        self.method_name = chosen if isinstance(chosen, str) else None
         self._sam = sam
         self._next_index = 0  # of a frame that is given as an image
         self._planned = 0  # number of frames that were planned
@@ -87,6 +93,7 @@ class Tracker:
         self._sightings: dict[int, Sighting] = {}  # in the results of the latest frames, by frame number
         self.method: Method = (method_factory(chosen) if isinstance(chosen, str) else chosen)(sam)
         self.has_windows = sam.options.encodes_windows(self.method.windows, sam.device.type)
+        self.names = {**(targets.names if targets is not None else {}), **check_names(names)}
         self.object_ids: tuple[int, ...] = ()
         self._row_ids: tuple[int, ...] = ()  # object id of each row of the method's tensors
         if targets is not None:
@@ -105,9 +112,10 @@ class Tracker:
         """
         if not self._row_ids:
             raise InputError("there is no object yet whose targets could be saved")
-        if self._method_name is None:
+        if self.method_name is None:
             raise InputError(f"targets can be saved of the methods {', '.join(METHODS)} only")
-        return SavedTargets(self._method_name, self._row_ids, self.method.state())
+        names = {i: self.names[i] for i in self._row_ids if i in self.names}
+        return SavedTargets(self.method_name, self._row_ids, self.method.state(), names)
 
     def step(
         self,
@@ -282,7 +290,7 @@ class Tracker:
 
     def _find(self, frame: Frame, features: Features, prepared: Prepared) -> Callable[[], FrameResult]:
         logits, scores = self.method.find(frame, features, prepared)
-        object_ids, row_ids, window = self.object_ids, self._row_ids, features.window
+        object_ids, row_ids, window, names = self.object_ids, self._row_ids, features.window, self.names
         copied = copy_to_host(argmax_rows(logits, features.geometry), scores)
 
         @isolated()
@@ -293,7 +301,7 @@ class Tracker:
             if not window.is_whole:
                 inside, label_map = label_map, np.zeros(frame.image.shape[:2], np.uint8)
                 window.crop(label_map)[:] = inside
-            return FrameResult.of(frame, label_map, {i: score_of[i] for i in object_ids})
+            return FrameResult.of(frame, label_map, {i: score_of[i] for i in object_ids}, names)
 
         return result
 
@@ -316,7 +324,7 @@ class Tracker:
         ordered = [*(i for i in self.object_ids if i in annotated), *(i for i in annotated if i not in self.object_ids)]
         self._add_rows(frame, features, masks, ordered)
         self.object_ids += tuple(i for i in annotated if i not in self.object_ids)
-        return FrameResult.of(frame, label_map, {i: scores[i] for i in self.object_ids})
+        return FrameResult.of(frame, label_map, {i: scores[i] for i in self.object_ids}, self.names)
 
     def _drop_rows(self, object_ids: Collection[int]) -> None:
         kept = [row for row, i in enumerate(self._row_ids) if i not in object_ids]

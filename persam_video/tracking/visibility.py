@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from persam_video.frame import FrameResult, LabelMap, ids_in
+from persam_video.frame import LabelMap, ids_in
+from persam_video.result import FrameResult
 
 
 class Visibility:

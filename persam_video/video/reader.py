@@ -14,6 +14,7 @@ from typing import Self
 from persam_video.errors import DamagedVideoError, VideoError
 from persam_video.frame import Frame
 from persam_video.messages import parameter
+from persam_video.video.content_hash import content_sha256
 from persam_video.video.frames_in_memory import FramesInMemory
 from persam_video.video.media_file import MediaFile
 from persam_video.video.sources import Source, open_source
@@ -41,6 +42,7 @@ class VideoInfo:
         stream: index of the video stream among all streams of the file; None for images.
         media: bytes of the file, as its audio is read from it; None for images.
         in_memory: whether the frames are in memory: then ``path`` is no file.
+        image_suffix: of the image files; of other videos that of images made of their frames.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class VideoInfo:
     stream: int | None = None
     media: MediaFile | None = field(default=None, repr=False, compare=False)
     in_memory: bool = False
+    image_suffix: str = ".jpg"
 
 
 class VideoReader:
@@ -94,12 +97,21 @@ class VideoReader:
             stream=source.stream_index,
             media=source.media,
             in_memory=isinstance(source, FramesInMemory),
+            image_suffix=next((path.suffix for path in source.paths[1:]), ".jpg") if source.is_images else ".jpg",
         )
 
     @property
     def paths(self) -> Sequence[Path]:
         """Files and folders that are read; none where the frames are in memory."""
         return self._source.paths
+
+    def content_sha256(self) -> str | None:
+        """SHA-256 of the video file, or of the names and sizes of the image files; None for frames in memory.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        return content_sha256(self._source.media, self._source.paths)
 
     @property
     def total(self) -> int | None:

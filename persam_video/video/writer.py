@@ -1,9 +1,10 @@
-"""Writer of RGB frames as an H.264 video with the timing, and the audio, of the original."""
+"""Writer of frames as a video with the timing, and the audio, of the original: H.264, or with transparency."""
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +24,34 @@ from persam_video.messages import one_line
 from persam_video.video.audio import AudioCopy
 from persam_video.video.media_file import MediaFile
 
-_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_QUALITY = {"crf": "18", "preset": "veryfast", "bf": "0"}  # no B-frames: each packet has its own frame's time
+_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How frames are coded.
+
+    Args:
+        name: FFmpeg's encoder.
+        pixel_format: of the coded frames.
+        options: of the encoder.
+        channels: of the frames that are written: 3 of RGB, 4 of RGBA.
+        is_even: whether width and height must be even.
+    """
+
+    name: str
+    pixel_format: str
+    options: dict[str, str]
+    channels: int = 4
+    is_even: bool = False
+
+
+# No B-frames: each packet has its own frame's time.
+_H264 = _Codec("libx264", "yuv420p", {"crf": "18", "preset": "veryfast", "bf": "0"}, channels=3, is_even=True)
+_PRORES_4444 = _Codec("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"})
+_VP9 = _Codec("libvpx-vp9", "yuva420p", {"crf": "20", "b": "0", "cpu-used": "5", "auto-alt-ref": "0"})
+_CODECS = {".mp4": _H264, ".mov": _H264, ".mkv": _H264}
+_ALPHA_CODECS = {".mov": _PRORES_4444, ".webm": _VP9}
 _LITTLE_MEMORY = {"x264-params": "sliced-threads=1:sync-lookahead=0:rc-lookahead=0:mbtree=0:subme=0"}
 """Options for large frames, of which the encoder would hold dozens, with planes of half pixels."""
 _MAX_ASPECT_TERM = 255  # of H.264's pixel aspect 65,535, of other programs' less
@@ -35,7 +62,8 @@ _WRITE_ERRORS = (av.FFmpegError, OSError, ValueError)
 
 
 class VideoWriter:
-    """A new video file: H.264, 4:2:0, BT.709 limited range, in an .mp4, .mov or .mkv file.
+    """A new video file: H.264, 4:2:0, BT.709 limited range, in an .mp4, .mov or .mkv file; with transparency ProRes
+    4444 in .mov, or VP9 in .webm.
 
     An odd width or height is padded to the next even number by repeating the last column or row, as 4:2:0 has half as
     many colour samples. The file is written under a hidden name beside its own and gets its own name in ``close``, so
@@ -56,11 +84,12 @@ class VideoWriter:
         pixel_aspect: width of a pixel divided by its height, with which players stretch the video.
         audio_from: the video whose frames are written; its audio is copied as it is, cut to the time that is written.
         video_stream: index of the stream of the frames in ``audio_from``; None: the first video.
+        alpha: frames are RGBA: with transparency, straight (not premultiplied).
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        OutputError: the file exists, its name has another suffix, or it cannot be written there; nothing is left
-            behind.
+        OutputError: this FFmpeg lacks the encoder, the file exists, its name has another suffix, or it cannot be
+            written there; nothing is left behind.
     """
 
     def __init__(
@@ -74,6 +103,7 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         audio_from: Path | MediaFile | None = None,
         video_stream: int | None = None,
+        alpha: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
@@ -91,6 +121,7 @@ class VideoWriter:
         self._media: MediaFile | None = None  # opened here
         try:
             media = self._open_media(audio_from) if isinstance(audio_from, Path) else audio_from
+            self._codec = _codec_of(self.path, alpha=alpha)
             _check_path(self.path, media)
             self._file = OutputFile(self.path, overwrite=overwrite)
             create_exclusively(self._file.partial)
@@ -106,7 +137,7 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: RGB, uint8, H×W×3, of the video's size.
+            image: RGB, uint8, H×W×3, of the video's size; with ``alpha`` RGBA, H×W×4.
             pts: presentation time in units of ``time_base``; later than that of the frame before.
 
         Raises:
@@ -115,10 +146,10 @@ class VideoWriter:
         """
         if self._container is None:
             raise ValueError(f"{self.path}: is closed")
-        if image.shape != (self._height, self._width, 3) or image.dtype != np.uint8:
+        shape = self._height, self._width, self._codec.channels
+        if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(
-                f"{self.path}: frames must be uint8 of shape {(self._height, self._width, 3)}; "
-                f"got {image.dtype} of shape {image.shape}"
+                f"{self.path}: frames must be uint8 of shape {shape}; got {image.dtype} of shape {image.shape}"
             )
         if self._first_pts is not None and pts <= self._last_pts:
             raise ValueError(f"{self.path}: frame times must increase; got {pts} after {self._last_pts}")
@@ -204,12 +235,13 @@ class VideoWriter:
         assert self._file is not None
         muxer = _MUXERS[self.path.suffix.lower()]
         self._container = container = av.open(f"file:{self._file.partial}", "w", format=muxer)
-        options = {**_QUALITY, **(_LITTLE_MEMORY if self._width * self._height > LARGE_FRAME_PIXELS else {})}
-        stream = container.add_stream(
-            "libx264", rate=frame_rate.limit_denominator(10**6) if frame_rate else 24, options=options
-        )
-        stream.width, stream.height = self._width + self._width % 2, self._height + self._height % 2
-        stream.pix_fmt = "yuv420p"
+        is_large = self._width * self._height > LARGE_FRAME_PIXELS
+        options = {**self._codec.options, **(_LITTLE_MEMORY if is_large and self._codec is _H264 else {})}
+        rate = frame_rate.limit_denominator(10**6) if frame_rate else 24
+        stream = container.add_stream(self._codec.name, rate=rate, options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = self._width + self._padding[1], self._height + self._padding[0]
+        stream.pix_fmt = self._codec.pixel_format
         codec = stream.codec_context
         codec.time_base = stream.time_base = self._time_base
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
@@ -218,7 +250,7 @@ class VideoWriter:
             codec.sample_aspect_ratio = self._pixel_aspect.limit_denominator(_MAX_ASPECT_TERM)
         if media is not None:
             self._audio = AudioCopy(media, self._video_stream, container, str(self.path))
-        if muxer == "matroska":
+        if muxer in ("matroska", "webm"):
             # Audio may begin a little before 0; by default all times would be shifted for that.
             container.container_options["avoid_negative_ts"] = "disabled"
         else:
@@ -251,12 +283,18 @@ class VideoWriter:
             self._shift = 0
         self._audio.begin(start, self._shift * self._time_base)
 
+    @property
+    def _padding(self) -> tuple[int, int]:
+        """Rows and columns that are added to an odd size."""
+        return (self._height % 2, self._width % 2) if self._codec.is_even else (0, 0)
+
     def _to_yuv(self, image: Image, pts: int) -> av.VideoFrame:
-        if self._width % 2 or self._height % 2:
-            image = np.pad(image, ((0, self._height % 2), (0, self._width % 2), (0, 0)), mode="edge")
+        if any(self._padding):
+            image = np.pad(image, ((0, self._padding[0]), (0, self._padding[1]), (0, 0)), mode="edge")
+        layout = "rgba" if self._codec.channels == 4 else "rgb24"
         frame = self._reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image)),
-            format="yuv420p",
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format=layout),
+            format=self._codec.pixel_format,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             threads=1,  # the model needs the other cores
@@ -275,9 +313,19 @@ class VideoWriter:
         return OutputError(f"{self.path}: cannot be written ({reason}); give a writable path with free space")
 
 
+def _codec_of(path: Path, *, alpha: bool) -> _Codec:
+    codecs = _ALPHA_CODECS if alpha else _CODECS
+    codec = codecs.get(path.suffix.lower())
+    if codec is None:
+        raise OutputError(f"{path}: the suffix must be one of {', '.join(codecs)}, not {path.suffix or 'none'!r}")
+    if codec.name not in av.codec.codecs_available:
+        raise OutputError(
+            f"{path}: this FFmpeg lacks the encoder {codec.name}; give another format, or install PyAV's own wheel"
+        )
+    return codec
+
+
 def _check_path(path: Path, media: MediaFile | None) -> None:
-    if path.suffix.lower() not in _MUXERS:
-        raise OutputError(f"{path}: the suffix must be one of {', '.join(_MUXERS)}, not {path.suffix or 'none'!r}")
     if path.exists() and media is not None and media.path.exists() and path.samefile(media.path):
         raise OutputError(f"{path}: is the video that is read; give another name")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
+from persam_video.drawing import draw_overlay, overlay_palette
 from persam_video.evaluation.davis.dataset import DavisSequence
 from persam_video.evaluation.davis.scoring import (
     METRIC_NAMES,
@@ -27,7 +28,6 @@ from persam_video.files.atomic import write_atomic
 from persam_video.files.images import read_image
 from persam_video.frame import Image, LabelMap
 from persam_video.messages import pluralize
-from persam_video.outputs.draw import draw_overlay, overlay_palette
 
 _WIDTHS = (640, 560, 480, 400, 360, 320)
 _PAIR_BYTES = 70_000

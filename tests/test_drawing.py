@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from persam_video.drawing import draw_overlay, overlay_palette
 from persam_video.files.palette_png import DAVIS_PALETTE
-from persam_video.outputs.draw import draw_overlay, overlay_palette
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 DAVIS = SHARED / "davis_small"
@@ -236,5 +236,5 @@ def test_seven_objects_of_a_real_sequence() -> None:
 def test_an_image_is_painted_in_strips_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     image, label_map = scene(480, 854)
     whole = draw_overlay(image, label_map, object_ids=(1, 2))
-    monkeypatch.setattr("persam_video.outputs.draw._ROWS", 7)
+    monkeypatch.setattr("persam_video.drawing._ROWS", 7)
     np.testing.assert_array_equal(draw_overlay(image, label_map, object_ids=(1, 2)), whole)

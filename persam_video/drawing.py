@@ -1,27 +1,42 @@
-"""Masks drawn over an image: coloured areas, outlines, and each object's id on a small tag."""
+"""Masks drawn over an image: coloured areas, outlines, and each object's name or id on a small tag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 
 from persam_video.files.palette_png import DAVIS_PALETTE, VOC_PALETTE, Palette
 from persam_video.frame import Image, LabelMap
 
 _Mask = npt.NDArray[np.uint8]  # 0 or not, as OpenCV needs it
 
+_MAX_TAG = 24
+"""Characters of a name on a tag."""
+_NO_CHARACTER = "\uffff"
 _ROWS = 512  # painted at once, so that memory does not grow with the image
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 
 
-def draw_overlay(image: Image, label_map: LabelMap, *, object_ids: Iterable[int], opacity: float = 0.45) -> Image:
-    """Copy of an image with the masks of some objects, their outlines and ids drawn over it.
+def draw_overlay(
+    image: Image,
+    label_map: LabelMap,
+    *,
+    object_ids: Iterable[int],
+    names: Mapping[int, str] | None = None,
+    opacity: float = 0.45,
+) -> Image:
+    """Copy of an image with the masks of some objects, their outlines and names or ids drawn over it.
 
     The colours are those of the palette PNGs, brightened. Lines and text scale with the image's shorter side.
 
@@ -29,6 +44,8 @@ def draw_overlay(image: Image, label_map: LabelMap, *, object_ids: Iterable[int]
         image: RGB, uint8, H×W×3; is not changed.
         label_map: object id of every pixel, uint8, H×W.
         object_ids: objects to draw; other values of the label map are left out.
+        names: of objects by id, drawn instead of the id; with it where several objects have the same name. Names in
+            scripts that Pillow's own font lacks are not drawn.
         opacity: of the masks' colours, 0 (outlines only) to 1.
 
     Returns:
@@ -66,14 +83,30 @@ def draw_overlay(image: Image, label_map: LabelMap, *, object_ids: Iterable[int]
     _paint(canvas[box], labels, opacity, line_width)
 
     text_height = max(9, round(min(canvas.shape[:2]) / 36))
+    texts = _tag_texts(ids, names or {})
     tag_boxes: list[_Box] = []
     for object_id in ids:
         if anchor := _top_of(np.asarray(cv2.inRange(labels, object_id, object_id), np.uint8), 2 * text_height):
-            tag = _tag(object_id, text_height)
+            tag = _tag(object_id, texts[object_id], text_height)
             tag_box = _tag_box(tag.shape, (left + anchor[0], top + anchor[1]), tag_boxes, canvas.shape)
             canvas[tag_box.y : tag_box.bottom, tag_box.x : tag_box.right] = tag[: canvas.shape[0], : canvas.shape[1]]
             tag_boxes.append(tag_box)
     return canvas
+
+
+def _tag_texts(object_ids: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
+    """Text on each object's tag."""
+    texts = {}
+    for object_id in object_ids:
+        name = names.get(object_id)
+        drawable = None if name is None else next(filter(_has_glyphs, (name, _without_accents(name))), None)
+        if name is None or drawable is None:
+            texts[object_id] = str(object_id)
+            continue
+        shown = drawable if len(drawable) <= _MAX_TAG else f"{drawable[: _MAX_TAG - 3]}..."
+        is_shared = sum(each == name for each in names.values()) > 1
+        texts[object_id] = f"{shown} {object_id}" if is_shared else shown
+    return texts
 
 
 def overlay_palette() -> Palette:
@@ -169,14 +202,14 @@ def _tag_box(tag: tuple[int, ...], anchor: tuple[int, int], others: list[_Box], 
 
 
 @lru_cache(maxsize=512)
-def _tag(object_id: int, text_height: int) -> Image:
-    """Tag of an object: its id on a rectangle of its colour with a white rim, RGB, uint8, h×w×3."""
-    text = _text(str(object_id), text_height)
+def _tag(object_id: int, text: str, text_height: int) -> Image:
+    """Tag of an object: text on a rectangle of its colour with a white rim, RGB, uint8, h×w×3."""
+    drawn = _text(text, text_height)
     rim = max(1, text_height // 14)
     pad = max(2, text_height // 3)
     fill = _COLOURS[object_id].astype(np.float32)
     text_colour = _BLACK if fill @ (0.299, 0.587, 0.114) > 140 else _WHITE
-    coverage = np.pad(text, pad)[..., None].astype(np.float32) / 255
+    coverage = np.pad(drawn, pad)[..., None].astype(np.float32) / 255
     inner = np.rint(fill * (1 - coverage) + np.array(text_colour, dtype=np.float32) * coverage).astype(np.uint8)
     tag = cv2.copyMakeBorder(inner, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=_WHITE)
     tag = np.asarray(tag, dtype=np.uint8)
@@ -185,12 +218,33 @@ def _tag(object_id: int, text_height: int) -> Image:
 
 
 def _text(text: str, height: int) -> _Mask:
-    """Coverage of digits, 0 to 255, uint8, h×w, cropped to them and exactly `height` pixels high.
+    """Coverage of a line of text, 0 to 255, uint8, h×w: digits are `height` pixels high, and letters may go beyond."""
+    font = _font(height)
+    _, top, _, bottom = font.getbbox("0", anchor="ls")
+    left, highest, right, lowest = font.getbbox(text, anchor="ls")
+    first, last = min(top, highest), max(bottom, lowest)
+    drawn = PIL.Image.new("L", (max(1, math.ceil(right - left)), math.ceil(last - first)))
+    PIL.ImageDraw.Draw(drawn).text((-left, -first), text, fill=255, font=font, anchor="ls")
+    return np.asarray(drawn)
 
-    They are drawn large and scaled down: OpenCV 4 and 5 have fonts of different sizes, and small ones are ragged.
-    """
-    drawn = np.zeros((200, 120 * len(text) + 100), dtype=np.uint8)
-    cv2.putText(drawn, text, (30, 160), cv2.FONT_HERSHEY_SIMPLEX, 5, 255, 13, cv2.LINE_AA)
-    x, y, w, h = cv2.boundingRect(drawn)
-    width = max(1, round(w * height / h))
-    return np.asarray(cv2.resize(drawn[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+@lru_cache(maxsize=16)
+def _font(height: int) -> PIL.ImageFont.FreeTypeFont:
+    """Pillow's own font, in which digits are `height` pixels high. (OpenCV's differ between its versions 4 and 5, and
+    have no letters beyond ASCII.)"""
+    font = PIL.ImageFont.load_default(100)
+    assert isinstance(font, PIL.ImageFont.FreeTypeFont)
+    _, top, _, bottom = font.getbbox("0", anchor="ls")
+    return font.font_variant(size=100 * height / (bottom - top))
+
+
+def _without_accents(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+
+
+@lru_cache(maxsize=512)
+def _has_glyphs(text: str) -> bool:
+    """Whether the font has all characters of a text."""
+    font = _font(20)
+    missing = bytes(font.getmask(_NO_CHARACTER))
+    return all(character.isspace() or bytes(font.getmask(character)) != missing for character in text)

@@ -1,0 +1,1 @@
+"""Record of a run (``results.jsonl``): its format, and reading it."""
