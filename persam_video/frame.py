@@ -31,6 +31,21 @@ def ids_in(label_map: LabelMap) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unique(label_map) if i not in (0, IGNORE_ID))
 
 
+def trimmed_box(mask: npt.NDArray[np.bool_], trimmed: float) -> PixelBox | None:
+    """Box of a mask, H×W, without a share of its pixels on each side, as strays have none; None where it is empty."""
+    if not mask.any():
+        return None
+    (left, right), (top, bottom) = (_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1))
+    return left, top, right, bottom
+
+
+def _span(counts: npt.NDArray[np.int64], trimmed: float) -> tuple[int, int]:
+    """First index of a line's counts, and the one after the last, without a share of them at each end."""
+    sums = np.cumsum(counts)
+    first = int(np.searchsorted(sums, trimmed * sums[-1], side="right"))
+    return first, int(np.searchsorted(sums, (1 - trimmed) * sums[-1])) + 1
+
+
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Frame:
     """One upright frame of a video.

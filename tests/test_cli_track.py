@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -18,6 +19,8 @@ import torch
 from demo_scene import DemoScene
 from PIL import Image
 
+from persam_video import load_results
+from persam_video.cli.export import main as export
 from persam_video.cli.track import main
 from persam_video.errors import InputError
 from persam_video.evaluation.davis.metrics import region_similarity
@@ -401,3 +404,74 @@ class TestModelOptions:
         default = ModelOptions()
         assert all(getattr(expected, each.name) != getattr(default, each.name) for each in fields(ModelOptions))
         assert received == [expected]
+
+
+class TestSave:
+    """Formats that are written while tracking, and where the record goes. With the real weights, a few frames each."""
+
+    TRACK: ClassVar = ["clip.mp4", "--first-mask", "ann.png", "--end", "3", "--size", "512", "--quiet"]
+
+    def written(self) -> list[str]:
+        return sorted(path.as_posix() for path in Path().iterdir() if path.name not in ("clip.mp4", "ann.png"))
+
+    def test_formats_and_names(self, here: Path, sam: object) -> None:
+        names = ["--names", "1=bear,2=ball"]
+        assert main([*self.TRACK, *names, "--save", "coco,overlay,cutout", "--out", "o", "--objects", "2"]) == 0
+        assert sorted(path.name for path in Path("o").iterdir()) == [
+            "coco.json",
+            "cutout",
+            "overlay.mp4",
+            "results.jsonl",
+        ]
+        results = load_results("o/results.jsonl")
+        assert results.video is not None  # in the folder above
+        assert results.run.names == {1: "bear", 2: "ball"}
+        tracked = list(results)
+        assert len(tracked) == 3
+        assert [each["name"] for each in results.to_coco()["categories"]] == ["bear", "ball", "object 3"]
+        cutout = np.array(Image.open("o/cutout/00001.png"))
+        assert abs((cutout[..., 3] > 127).sum() / (tracked[1].label_map == 2).sum() - 1) < 0.05
+        # Exporting gives the same.
+        assert export(["o/results.jsonl", "--to", "coco,cutout", "--objects", "2", "--out", "again", "--quiet"]) == 0
+        assert Path("again/coco.json").read_bytes() == Path("o/coco.json").read_bytes()
+        assert Path("again/cutout/00001.png").read_bytes() == Path("o/cutout/00001.png").read_bytes()
+
+    def test_every_run_keeps_a_record_of_its_own(self, here: Path, sam: object) -> None:
+        assert main([*self.TRACK, "--masks", "a"]) == 0
+        assert self.written() == ["a", "results.jsonl"]
+        first = Path("results.jsonl").read_bytes()
+        assert main([*self.TRACK, "--masks", "b"]) == 0
+        assert self.written() == ["a", "b", "b_results.jsonl", "results.jsonl"]
+        assert Path("results.jsonl").read_bytes() == first
+        assert main([*self.TRACK, "--masks", "a", "--overwrite"]) == 0
+        assert self.written() == ["a", "b", "b_results.jsonl", "results.jsonl"]
+        assert main([*self.TRACK, "--masks", "c", "--no-results"]) == 0
+        assert main([*self.TRACK, "--results", "only.jsonl"]) == 0
+        assert self.written() == ["a", "b", "b_results.jsonl", "c", "only.jsonl", "results.jsonl"]
+
+    def test_a_file_of_that_name_is_kept(self, here: Path, sam: object) -> None:
+        Path("results.jsonl").write_text("mine")
+        assert main([*self.TRACK, "--masks", "a", "--overwrite"]) == 0
+        assert self.written() == ["a", "a_results.jsonl", "results.jsonl"]
+        assert Path("results.jsonl").read_text() == "mine"
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--save", "cocoa"], ["no format 'cocoa'", "coco-polygons"]),
+            (["--background", "grey"], ["--background", "name one"]),
+            (["--results", "r.jsonl", "--no-results"], ["--results and --no-results"]),
+            (["--names", "dog"], ["dog"]),
+            (["--save", "cutout-mov", "--masks", "cutout.mov", "--out", "."], ["two outputs"]),
+        ],
+    )
+    def test_wrong_options(
+        self, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+    ) -> None:
+        try:
+            code = main([*self.TRACK, *arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        assert code == 2
+        assert_one_line(capsys, *words)
+        assert self.written() == []

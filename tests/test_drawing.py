@@ -238,3 +238,35 @@ def test_an_image_is_painted_in_strips_without_seams(monkeypatch: pytest.MonkeyP
     whole = draw_overlay(image, label_map, object_ids=(1, 2))
     monkeypatch.setattr("persam_video.drawing._ROWS", 7)
     np.testing.assert_array_equal(draw_overlay(image, label_map, object_ids=(1, 2)), whole)
+
+
+class TestNames:
+    IMAGE = np.full((240, 320, 3), 90, np.uint8)
+
+    def label_map(self) -> np.ndarray:
+        label_map = np.zeros((240, 320), np.uint8)
+        label_map[60:120, 20:120], label_map[150:220, 180:300] = 1, 2
+        return label_map
+
+    def drawn(self, names: dict[int, str]) -> np.ndarray:
+        return draw_overlay(self.IMAGE, self.label_map(), object_ids=[1, 2], names=names)
+
+    def test_a_name_takes_the_place_of_the_id(self) -> None:
+        plain, named = self.drawn({}), self.drawn({1: "dog"})
+        changed = np.argwhere((plain != named).any(axis=2))
+        assert len(changed)
+        assert (changed[:, 0] < 120).all() and (changed[:, 1] < 140).all()
+        assert not np.array_equal(named, self.drawn({1: "cat"}))
+
+    def test_objects_of_one_name_have_their_ids_too(self) -> None:
+        both = self.drawn({1: "dog", 2: "dog"})
+        assert not np.array_equal(both[:130, :150], self.drawn({1: "dog"})[:130, :150])
+        assert np.array_equal(both[:130, :150], self.drawn({1: "dog 1"})[:130, :150])
+
+    def test_what_the_font_lacks(self) -> None:
+        """Accents are left out; in other scripts the id is drawn."""
+        assert np.array_equal(self.drawn({1: "Hündin"}), self.drawn({1: "Hundin"}))
+        assert np.array_equal(self.drawn({1: "犬"}), self.drawn({}))
+
+    def test_long_names_are_cut(self) -> None:
+        assert np.array_equal(self.drawn({1: "a" * 90}), self.drawn({1: "a" * 21 + "..."}))

@@ -200,9 +200,11 @@ def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
     if overlay is not None:
         outputs.append(OverlayOutput(overlay))
     outputs += [each.make(folder / each.file, chosen) for each in formats]
-    if not options.no_results:
+    if options.results is not None:
+        outputs.append(ResultsOutput(options.results))
+    elif not options.no_results:
         beside = folder if formats or options.out is not None else _beside(outputs[0].path)
-        outputs.append(ResultsOutput(options.results or _results_file(beside, [each.path for each in outputs])))
+        outputs.append(ResultsOutput(_results_file(beside, [each.path for each in outputs])))
     return outputs
 
 

@@ -30,7 +30,8 @@ _BLOCKS = 32
 _SPREAD = 80
 """Part of the longer side by which hidden objects are grown, so that no edge of them is left."""
 
-_Fill = Callable[[Image], Image]
+_FloatArray = npt.NDArray[np.float32]
+_Fill = Callable[[Image, _FloatArray], Image]  # of a frame's image, and the share of each pixel that objects cover
 
 
 class BackgroundOutput(VideoOutput):
@@ -69,7 +70,7 @@ class BackgroundOutput(VideoOutput):
         """See `VideoOutput.image`."""
         assert self._fill is not None, "the output is not open"
         alpha = result.alpha(chosen(result, self._objects))
-        return _mixed(result.frame.image, self._fill(result.frame.image), alpha)
+        return _mixed(result.frame.image, self._fill(result.frame.image, alpha), alpha)
 
 
 class HiddenOutput(VideoOutput):
@@ -113,14 +114,14 @@ def _colour(value: str | Path) -> tuple[int, int, int] | None:
 def _filled_by(background: str | Path, video: VideoInfo) -> _Fill:
     """Function of a frame's image that returns its background."""
     if str(background) in BACKGROUNDS or _colour(background) is not None:
-        return lambda image: _original_or_colour(str(background), image)
+        return lambda image, alpha: _original_or_colour(str(background), image, alpha)
     path, size = Path(background), (video.width, video.height)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         picture = _covering(read_image(path), *size)
-        return lambda _: picture
+        return lambda *_: picture
     frames = _frames(path, *size)
     all_frames = chain([next(frames)], frames)  # what is no video is refused here
-    return lambda _: next(all_frames)
+    return lambda *_: next(all_frames)
 
 
 def _frames(path: Path, width: int, height: int) -> Generator[Image, None, None]:
@@ -131,22 +132,31 @@ def _frames(path: Path, width: int, height: int) -> Generator[Image, None, None]
                 yield _covering(frame.image, width, height)
 
 
-def _original_or_colour(name: str, image: Image) -> Image:
+def _original_or_colour(name: str, image: Image, alpha: _FloatArray | None = None) -> Image:
+    """Image in one colour, without colours, or blurred."""
     colour = _colour(name)
     if colour is not None:
         return np.broadcast_to(np.array(colour, np.uint8), image.shape)
     if name == "grey":
         return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-    return _blurred(image)
+    return _blurred(image, alpha)
 
 
-def _blurred(image: Image) -> Image:
-    """Image without detail; at a smaller size, as large blurs are slow."""
+def _blurred(image: Image, alpha: _FloatArray | None) -> Image:
+    """Image without detail; at a smaller size, as large blurs are slow.
+
+    Args:
+        alpha: share of each pixel that does not count: the colours of objects do not run into their background.
+    """
     height, width = image.shape[:2]
     factor = max(1, max(height, width) // 256)
-    small = cv2.resize(image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    size = (max(1, width // factor), max(1, height // factor))
+    weight = np.full((height, width), 1.0, np.float32) if alpha is None else np.maximum(1 - alpha, 1e-4)
+    sums = np.dstack((image * weight[..., None], weight)).astype(np.float32)
+    small = cv2.resize(sums, size, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(small.shape) / _BLUR / 2)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    blurred = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(blurred[..., :3] / blurred[..., 3:], 0, 255), np.uint8)
 
 
 def _pixelated(image: Image) -> Image:
@@ -167,7 +177,7 @@ def _covering(image: Image, width: int, height: int) -> Image:
     return np.ascontiguousarray(resized[top : top + height, left : left + width])
 
 
-def _mixed(front: Image, behind: Image, alpha: npt.NDArray[np.float32]) -> Image:
+def _mixed(front: Image, behind: Image, alpha: _FloatArray) -> Image:
     """Two images by the share of the first."""
     share = alpha[..., None]
     return np.asarray(np.rint(front * share + behind * (1 - share)), np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from persam_video.frame import Image, PixelBox
+from persam_video.frame import Image, PixelBox, trimmed_box
 from persam_video.outputs.cutout import chosen, cutout
 from persam_video.outputs.folder import FolderOutput, encode_jpeg, encode_png
 from persam_video.outputs.video import VideoOutput
@@ -21,6 +21,8 @@ CROP_SIZE = 512
 
 _MARGIN = 1.3
 """Side of the square relative to the longer side of the object's box."""
+_TRIMMED = 0.01
+"""Share of the object's pixels on each side that do not count for the box."""
 _SHRINK = 0.98
 """Least ratio of the side to that in the frame before."""
 _FOLLOW = 0.15
@@ -29,7 +31,7 @@ _FOLLOW = 0.15
 
 @dataclass
 class _Square:
-    """Square that follows an object, in pixels; it moves smoothly, and always holds the object's box."""
+    """Square that follows an object, in pixels; it moves smoothly, and always holds the object's trimmed box."""
 
     x: float  # centre
     y: float
@@ -74,7 +76,7 @@ class _Followed:
     def crop(self, result: FrameResult, object_id: int) -> Image | None:
         """Crop of an object, size×size, RGB, or RGBA without the background; None where it was not seen yet. While it
         is absent the square stays where it was."""
-        box = result.box(object_id)
+        box = trimmed_box(result.mask(object_id), _TRIMMED)
         if box is not None:
             self._squares.setdefault(object_id, _Square.around(box)).follow(box)
         if object_id not in self._squares:

@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from persam_video.drawing import overlay_palette
-from persam_video.outputs.categories import Categories, name_of
 from persam_video.outputs.text import TextOutput
 from persam_video.result import FrameResult
+from persam_video.results.coco import Categories, name_of
 
 
 class CvatOutput(TextOutput):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from persam_video.outputs.categories import name_of
 from persam_video.outputs.folder import FolderOutput, encode_jpeg
 from persam_video.result import FrameResult
+from persam_video.results.coco import name_of
 
 _RUN_BITS = (3, 4, 8, 16)
 _VALUE_BITS = 8

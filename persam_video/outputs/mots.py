@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from persam_video.errors import OutputError
-from persam_video.outputs.categories import name_of
 from persam_video.outputs.folder import FolderOutput, encode_png
 from persam_video.result import FrameResult
+from persam_video.results.coco import name_of
 from persam_video.results.run_lengths import encode_mask
 
 _KNOWN_CLASSES = {"car": 1, "pedestrian": 2, "person": 2}

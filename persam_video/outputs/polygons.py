@@ -56,7 +56,8 @@ def centre_polygons(label_map: LabelMap, object_id: int) -> list[Polygon]:
     cv2.fillPoly(filled, [whole], 255)
     # Filling draws the lines between parts, too, and nothing is left out.
     is_alike = cv2.countNonZero(mask) >= _MIN_JOINED_IOU * cv2.countNonZero(filled)
-    return [_closed(points) + np.array([left + 0.5, top + 0.5]) for points in ([whole] if is_alike else outlines)]
+    # Readers cut or round coordinates to whole pixels.
+    return [_closed(points) + np.array([left + 0.25, top + 0.25]) for points in ([whole] if is_alike else outlines)]
 
 
 def _crop(label_map: LabelMap, object_id: int) -> tuple[npt.NDArray[np.uint8] | None, int, int]:

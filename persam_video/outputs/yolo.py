@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from persam_video.outputs.categories import Categories
 from persam_video.outputs.folder import FolderOutput, encode_jpeg
 from persam_video.outputs.polygons import centre_polygons
 from persam_video.result import FrameResult
+from persam_video.results.coco import Categories
 
 
 class YoloOutput(FolderOutput):

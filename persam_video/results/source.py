@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from persam_video.errors import InputError
 from persam_video.frame import Frame, LabelMap
 from persam_video.messages import parameter
 from persam_video.result import FrameResult
+from persam_video.results.coco import CocoEntries
 from persam_video.results.record import RunInfo
 from persam_video.video.reader import VideoInfo, VideoReader, open_video
 
@@ -81,11 +83,21 @@ class ResultSource(ABC):
         with self.opened() as (_, results):
             yield from results
 
+    def to_coco(self) -> dict[str, Any]:
+        """All results in COCO's instance format, as `CocoOutput` writes them: images, annotations and categories."""
+        entries = CocoEntries(self.run.video)
+        images, annotations = [], []
+        for record in self.results_without_images():
+            image, found = entries.of(record)
+            images.append(image)
+            annotations += found
+        return {"images": images, "annotations": annotations, "categories": entries.categories}
+
     @contextmanager
     def opened(self) -> Generator[tuple[VideoInfo, Iterator[FrameResult]], None, None]:
         """The video's properties, with its audio where it is at hand, and the results of all frames."""
         if self.video is None:
-            yield self.run.video, self._with_black_images()
+            yield self.run.video, self.results_without_images()
             return
         with self.open_video() as reader:
             found = reader.info
@@ -104,7 +116,8 @@ class ResultSource(ABC):
             )
         return open_video(self.video, stream=self.run.video.stream)
 
-    def _with_black_images(self) -> Iterator[FrameResult]:
+    def results_without_images(self) -> Iterator[FrameResult]:
+        """Results of all frames, with black images, so that the video is not read."""
         shape = self.run.video.height, self.run.video.width, 3
         black = np.broadcast_to(np.zeros((), np.uint8), shape)
         for record in self.records():

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from persam_video.frame import LabelMap, PixelBox, ids_in
+from persam_video.frame import LabelMap, PixelBox, ids_in, trimmed_box
 from persam_video.sam.grids import FEATURE_SIZE, INPUT_SIZE
 from persam_video.sam.window import Window
 
@@ -87,25 +87,16 @@ class Sighting:
         sampled = label_map[::step, ::step]
         boxes = {}
         for each in object_ids:
-            box = _trimmed_box(sampled == each, step, trimmed)
-            boxes[each] = box or (_trimmed_box(label_map == each, 1, trimmed) if step > 1 else None)  # a thin object
+            box = _sampled_box(sampled == each, step, trimmed)
+            boxes[each] = box or (trimmed_box(label_map == each, trimmed) if step > 1 else None)  # a thin object
         counts = np.ravel(cv2.calcHist([label_map], [0], None, [256], [0, 256]))
         return cls(boxes, {each: int(counts[each]) for each in object_ids})
 
 
-def _trimmed_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
-    """Box of a mask of every n-th pixel, in pixels, without a share of them on each side."""
-    if not mask.any():
-        return None
-    (left, right), (top, bottom) = (_span(mask.sum(axis=axis, dtype=np.int64), trimmed) for axis in (0, 1))
-    return left * step, top * step, right * step, bottom * step
-
-
-def _span(counts: npt.NDArray[np.int64], trimmed: float) -> tuple[int, int]:
-    """First index of a line's counts, and the one after the last, without a share of them at each end."""
-    sums = np.cumsum(counts)
-    first = int(np.searchsorted(sums, trimmed * sums[-1], side="right"))
-    return first, int(np.searchsorted(sums, (1 - trimmed) * sums[-1])) + 1
+def _sampled_box(mask: npt.NDArray[np.bool_], step: int, trimmed: float) -> PixelBox | None:
+    """Trimmed box of a mask of every n-th pixel, in pixels."""
+    box = trimmed_box(mask, trimmed)
+    return None if box is None else (box[0] * step, box[1] * step, box[2] * step, box[3] * step)
 
 
 class WindowPlanner:
