@@ -33,11 +33,22 @@ if TYPE_CHECKING:
     from persam_video.inputs.prompts import ObjectPrompt, read_prompts
     from persam_video.methods.saved_targets import SavedTargets, load_targets, save_targets
     from persam_video.options import ModelOptions
+    from persam_video.outputs.background import BackgroundOutput, HiddenOutput
     from persam_video.outputs.base import Output
+    from persam_video.outputs.coco import CocoOutput
+    from persam_video.outputs.crops import CropOutput, CropVideoOutput
+    from persam_video.outputs.csv_table import CsvOutput
+    from persam_video.outputs.cutout import CutoutOutput, CutoutVideoOutput
+    from persam_video.outputs.cvat import CvatOutput
+    from persam_video.outputs.export import export, open_results
+    from persam_video.outputs.images import ImageOutput
+    from persam_video.outputs.label_studio import LabelStudioOutput
     from persam_video.outputs.mask_writer import MaskWriter
     from persam_video.outputs.masks import MaskOutput
+    from persam_video.outputs.mots import MotsOutput
     from persam_video.outputs.overlay import OverlayOutput
     from persam_video.outputs.results import ResultsOutput
+    from persam_video.outputs.yolo import YoloOutput
     from persam_video.prompt_masks import segment_prompts
     from persam_video.result import FrameResult
     from persam_video.results.reader import Results, load_results
@@ -72,11 +83,22 @@ _MODULES = {
     "inputs.prompts": ("ObjectPrompt", "read_prompts"),
     "methods.saved_targets": ("SavedTargets", "load_targets", "save_targets"),
     "options": ("ModelOptions",),
+    "outputs.background": ("BackgroundOutput", "HiddenOutput"),
     "outputs.base": ("Output",),
+    "outputs.coco": ("CocoOutput",),
+    "outputs.crops": ("CropOutput", "CropVideoOutput"),
+    "outputs.csv_table": ("CsvOutput",),
+    "outputs.cutout": ("CutoutOutput", "CutoutVideoOutput"),
+    "outputs.cvat": ("CvatOutput",),
+    "outputs.export": ("export", "open_results"),
+    "outputs.images": ("ImageOutput",),
+    "outputs.label_studio": ("LabelStudioOutput",),
     "outputs.mask_writer": ("MaskWriter",),
     "outputs.masks": ("MaskOutput",),
+    "outputs.mots": ("MotsOutput",),
     "outputs.overlay": ("OverlayOutput",),
     "outputs.results": ("ResultsOutput",),
+    "outputs.yolo": ("YoloOutput",),
     "prompt_masks": ("segment_prompts",),
     "result": ("FrameResult",),
     "results.reader": ("Results", "load_results"),
@@ -116,8 +138,20 @@ __all__ = [  # noqa: RUF022  (by subject)
     "save_targets",
     "segment_prompts",
     # reading and writing
+    "BackgroundOutput",
+    "CocoOutput",
+    "CropOutput",
+    "CropVideoOutput",
+    "CsvOutput",
+    "CutoutOutput",
+    "CutoutVideoOutput",
+    "CvatOutput",
+    "HiddenOutput",
+    "ImageOutput",
+    "LabelStudioOutput",
     "MaskOutput",
     "MaskWriter",
+    "MotsOutput",
     "Output",
     "OverlayOutput",
     "Results",
@@ -126,8 +160,11 @@ __all__ = [  # noqa: RUF022  (by subject)
     "VideoInfo",
     "VideoReader",
     "VideoWriter",
+    "YoloOutput",
     "draw_overlay",
+    "export",
     "load_results",
+    "open_results",
     "open_video",
     "read_palette_png",
     "write_palette_png",

@@ -343,7 +343,8 @@ class TestBrokenOff:
         assert all(read_palette_png(mask).shape == (480, 854) for mask in masks)
         with open_video(tmp_path / "o.mp4") as overlay:
             assert len(list(overlay)) == len(masks)
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["masks", "o.mp4"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["masks", "o.mp4", "results.jsonl"]
+        assert [result.frame.name for result in load_results(tmp_path / "results.jsonl")] == [m.stem for m in masks]
 
 
 class TestModelOptions:

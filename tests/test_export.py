@@ -567,3 +567,39 @@ def test_mask_output_of_a_record_is_byte_for_byte_the_runs(record: Path, tmp_pat
     export(load_results(record, write_clip(tmp_path / "clip2.mp4")), [CocoOutput(tmp_path / "c.json")])
     for index in range(FRAMES):
         assert np.array_equal(read_palette_png(tmp_path / "a" / f"{index:05d}.png"), truth_of(index))
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "davis" / "Annotations" / "480p" / "bmx-trees"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs DAVIS' masks of bmx-trees beside the checkout")
+def test_masks_of_davis_come_back(tmp_path: Path) -> None:
+    """Two ids, the smaller one with thin parts, holes and occlusions."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    truths = {}
+    for file in sorted(SHARED.glob("*.png"))[::8]:
+        truths[file.stem] = read_palette_png(file)
+        write_palette_png(masks / file.name, truths[file.stem])
+    wanted = {(name, int(i)) for name, truth in truths.items() for i in np.unique(truth) if i}
+    names = ["--names", "1=bike,2=rider"]
+    formats = "coco,coco-polygons,mots,cvat,davis"
+    assert main([str(masks), "--to", formats, "--out", str(tmp_path / "out"), *names, "--quiet"]) == 0
+    for file, least in (("coco", 1.0), ("coco_polygons", 0.98)):
+        coco = pycocotools.coco.COCO(tmp_path / "out" / f"{file}.json")
+        seen = set()
+        for entry in coco.loadAnns(coco.getAnnIds()):
+            name, i = Path(coco.imgs[entry["image_id"]]["file_name"]).stem, entry["track_id"]
+            assert iou(coco.annToMask(entry) > 0, truths[name] == i) >= least
+            assert coco.cats[entry["category_id"]]["name"] == {1: "bike", 2: "rider"}[i]
+            seen.add((name, i))
+        assert seen == wanted
+    for name, truth in truths.items():
+        assert np.array_equal(read_palette_png(tmp_path / "out/masks" / f"{name}.png"), truth)
+        for i in np.unique(truth)[1:]:
+            drawn = np.zeros_like(truth)
+            for polygon in centre_polygons(truth, int(i)):
+                part = np.zeros_like(truth)
+                cv2.fillPoly(part, [polygon.astype(np.int32)], 1)
+                drawn |= part
+            assert iou(drawn > 0, truth == i) >= 0.98

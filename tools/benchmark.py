@@ -4,6 +4,7 @@
     python tools/benchmark.py encoder [--model vit_t] [--compile] [--repeat 7] [--json FILE]
     python tools/benchmark.py cost [--objects 1 2 …] [--resolutions 480p …] [--plot FILE] [--json FILE]
     python tools/benchmark.py memory [--frames 100 1000 10000] [--json FILE]
+    python tools/benchmark.py exports [--frames 60] [--objects 3] [--long 10000] [--json FILE]
     python tools/benchmark.py metrics --davis ROOT --results DIR [--sequences NAME …] [--repeat 5] [--json FILE]
 
 ``track``: `persam-track` as a whole program against a loop over `segment_anything.SamPredictor` (`plain_tracker.py`).
@@ -11,6 +12,8 @@
 ``encoder``: the image encoder alone, against SAM's own, other runtimes, and the device's rate of matrix products.
 
 ``cost``: time per frame by number of objects and by frame size. ``memory``: resident memory over a long clip.
+
+``exports``: time per frame of every format of results, and memory over a long video.
 
 ``metrics``: the evaluation of masks, from the files to J and F of every object, by
 `persam_video.evaluation.davis.scoring.evaluate` and by `plain_metrics.evaluate_plainly`.
@@ -34,6 +37,7 @@ from typing import Any, TypeVar
 
 import benchmark_cost
 import benchmark_encoder
+import benchmark_exports
 import benchmark_tracking
 import cv2
 import numpy as np
@@ -84,6 +88,12 @@ _BENCHMARKS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Mea
         benchmark_cost.measure_memory,
         benchmark_cost.show_memory,
     ),
+    "exports": (
+        "time per frame of every format of results",
+        benchmark_exports.add_options,
+        benchmark_exports.measure,
+        benchmark_exports.show,
+    ),
 }
 
 
@@ -95,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Benchmark this package against straightforward implementations.")
-    commands = parser.add_subparsers(required=True, metavar="track|encoder|cost|memory|metrics")
+    commands = parser.add_subparsers(required=True, metavar="track|encoder|cost|memory|exports|metrics")
     for name, (description, add_options, measure, show) in _BENCHMARKS.items():
         each = commands.add_parser(name, help=description)
         each.set_defaults(command=partial(_run, measure, show))

@@ -38,11 +38,14 @@ from tqdm.auto import tqdm
 
 from persam_video import (
     Frame,
+    FrameResult,
     ModelOptions,
     PersamError,
+    ResultsOutput,
     Sam,
     Tracker,
     load_first_masks,
+    load_results,
     load_targets,
     open_video,
     read_coco,
@@ -235,6 +238,19 @@ def _make_records(folder: Path) -> list[Path]:
     return [path]
 
 
+def _make_results(folder: Path) -> list[Path]:
+    label_map = np.zeros((HEIGHT, WIDTH), np.uint8)
+    label_map[10:30, 10:50], label_map[35:60, 20:40] = 1, 2
+    path = folder / "results.jsonl"
+    output = ResultsOutput(path)
+    with open_video([_image()] * 3) as reader:
+        output.open(reader.info, overwrite=False)
+        for frame in reader:
+            output.prepare(FrameResult.of(frame, label_map, {1: 0.9, 2: 0.5, 3: 0.0}, {1: "dog"}))()
+    output.close()
+    return [path]
+
+
 # ---- reading them ----
 
 
@@ -285,6 +301,7 @@ READERS = {
     "targets": Reader(_make_targets, _read_targets),
     "checkpoint": Reader(_make_checkpoints, _read_checkpoint),
     "record": Reader(_make_records, _read_record),
+    "results": Reader(_make_results, lambda path: sum(1 for _ in load_results(path))),
 }
 
 
@@ -300,7 +317,7 @@ _VALUES: list[Any] = [
 def changed(content: bytes, chance: random.Random) -> bytes:
     """A good input that was changed."""
     if content[:1] in b"{[" and chance.random() < 0.85:
-        return _changed_json(content, chance)
+        return _changed_lines(content, chance) if content.count(b"\n{") else _changed_json(content, chance)
     data = bytearray(content)
     for _ in range(chance.choice([1, 1, 2, 4, 16])):
         _change_bytes(data, chance)
@@ -330,6 +347,14 @@ def _change_bytes(data: bytearray, chance: random.Random) -> None:
         data[start:stop] = chance.randbytes(stop - start)
     else:
         data[start:stop] = bytes(stop - start)
+
+
+def _changed_lines(content: bytes, chance: random.Random) -> bytes:
+    """Content in JSON Lines of which one line was changed."""
+    lines = content.splitlines(keepends=True)
+    number = chance.randrange(len(lines))
+    lines[number] = _changed_json(lines[number], chance) + b"\n"
+    return b"".join(lines)
 
 
 def _changed_json(content: bytes, chance: random.Random) -> bytes:

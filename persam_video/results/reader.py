@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_LINE = 1 << 28
 _MAX_SIDE = 1 << 16
+_MAX_FRAME_PIXELS = 1 << 28
 _ADVICE = "give a file written by persam-track (results.jsonl)"
 
 
@@ -196,6 +197,8 @@ def _parse_header(path: Path, line: bytes) -> tuple[RunInfo, str | None]:
             stream=None if video.get("stream") is None else _whole(video["stream"], "the stream", 0, 10**6),
             image_suffix=_text(video.get("image_suffix"), "the images' suffix"),
         )
+        if info.width * info.height > _MAX_FRAME_PIXELS:
+            raise ValueError(f"its frames are {info.width}×{info.height}, more than {_MAX_FRAME_PIXELS:,} pixels")
         run = RunInfo(
             info,
             hash_video=partial(_same, sha256 if isinstance(sha256, str) else None),
