@@ -19,7 +19,7 @@ from persam_video.frame import LARGE_FRAME_PIXELS, Frame, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations
 from persam_video.inputs.later_masks import LaterMasks
 from persam_video.messages import printable
-from persam_video.outputs.base import OUTPUT_DEPTH, Output, OutputThreads, discard_outputs
+from persam_video.outputs.base import OUTPUT_DEPTH, Output, OutputThreads, discard_outputs, warn_of_unknown_objects
 from persam_video.result import FrameResult
 from persam_video.tracking.visibility import Visibility
 from persam_video.video.reader import VideoInfo, VideoReader
@@ -200,6 +200,7 @@ class VideoRun(Iterator[FrameResult]):
             visibility=visibility,
             reserved=self._reserved,
             names=tracker.names,
+            outputs=self._outputs,
         )
 
 
@@ -217,6 +218,7 @@ def _written(
     visibility: Visibility,
     reserved: Sequence[OutputFile],
     names: Mapping[int, str],
+    outputs: Sequence[Output],
 ) -> Generator[FrameResult, None, None]:
     """Results, each of which is counted and handed to the outputs; at the end everything is closed."""
     try:
@@ -236,6 +238,7 @@ def _written(
     _warn_of_unreached(later)
     _warn_of_unseen(visibility)
     _warn_of_unused(names, visibility)
+    warn_of_unknown_objects(outputs, visibility.frames)
 
 
 def _warn_of_unreached(later: LaterMasks) -> None:

@@ -501,6 +501,12 @@ class TestCommand:
         assert main([str(header_only), "--to", "csv", "--out", str(tmp_path / "none")]) == 2
         assert "holds no frame" in capfd.readouterr().err
 
+    def test_objects_that_there_are_not_are_named(
+        self, record: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([str(record), "--to", "cutout", "--objects", "7,99", "--out", str(tmp_path)]) == 0
+        assert "there was no object 99; the ids are 1, 7, 12" in capfd.readouterr().err
+
     def test_it_needs_no_torch(self, record: Path, tmp_path: Path) -> None:
         import subprocess
 

@@ -50,7 +50,7 @@ class BackgroundOutput(VideoOutput):
         self, path: str | Path, background: str | Path = "blur", *, objects: Collection[int] | None = None
     ) -> None:
         super().__init__(path)
-        self._objects = objects
+        self.objects = objects
         self._background = background
         if _colour(background) is None and str(background) not in BACKGROUNDS and not Path(background).is_file():
             raise InputError(
@@ -69,7 +69,7 @@ class BackgroundOutput(VideoOutput):
     def image(self, result: FrameResult) -> Image:
         """See `VideoOutput.image`."""
         assert self._fill is not None, "the output is not open"
-        alpha = result.alpha(chosen(result, self._objects))
+        alpha = result.alpha(chosen(result, self.objects))
         return _mixed(result.frame.image, self._fill(result.frame.image, alpha), alpha)
 
 
@@ -88,7 +88,7 @@ class HiddenOutput(VideoOutput):
 
     def __init__(self, path: str | Path, how: str = "pixelate", *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self._objects = objects
+        self.objects = objects
         self._how = "#808080" if how == "grey" else how
         if how not in HIDINGS and _colour(how) is None:
             raise InputError(
@@ -98,7 +98,7 @@ class HiddenOutput(VideoOutput):
     def image(self, result: FrameResult) -> Image:
         """See `VideoOutput.image`."""
         image = result.frame.image
-        mask = np.isin(result.label_map, chosen(result, self._objects)).astype(np.uint8)
+        mask = np.isin(result.label_map, chosen(result, self.objects)).astype(np.uint8)
         side = 2 * max(1, max(mask.shape) // _SPREAD) + 1
         grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
         cover = _pixelated(image) if self._how == "pixelate" else _original_or_colour(self._how, image)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from persam_video.results.record import RunInfo
 from persam_video.runtime.prefetch import BackgroundWriter
 from persam_video.video.reader import VideoInfo
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 OUTPUT_DEPTH = 4
@@ -83,6 +85,15 @@ def discard_outputs(outputs: Sequence[Output]) -> None:
     """Discard outputs in reverse order: the first may have made the folder that contains the others."""
     for output in reversed(outputs):
         output.discard()
+
+
+def warn_of_unknown_objects(outputs: Sequence[Output], object_ids: Collection[int]) -> None:
+    """Log a warning of the objects that outputs were limited to (their ``objects``) and that there were not."""
+    for output in outputs:
+        unknown = sorted(set(getattr(output, "objects", None) or ()) - set(object_ids))
+        if unknown:
+            names, known = (", ".join(map(str, each)) for each in (unknown, sorted(object_ids)))
+            logger.warning(f"{output.path}: there was no object {names}; the ids are {known}")
 
 
 class OutputThreads:

@@ -39,13 +39,13 @@ class CocoOutput(TextOutput):
         super().open(video, overwrite=overwrite)
         self._entries = CocoEntries(video, _polygons if self._polygons else None)
 
-    def frame_texts(self, result: FrameResult, *, is_first: bool) -> Sequence[str]:
+    def frame_texts(self, result: FrameResult) -> Sequence[str]:
         """See `TextOutput.frame_texts`."""
         assert self._entries is not None, "the output is not open"
         image, annotations = self._entries.of(result)
         comma = ",\n" if self._has_annotations and annotations else ""
         self._has_annotations |= bool(annotations)
-        return [("" if is_first else ",\n") + _json(image), comma + ",\n".join(map(_json, annotations))]
+        return [(",\n" if self.count else "") + _json(image), comma + ",\n".join(map(_json, annotations))]
 
     def layout(self) -> Iterator[str | int]:
         """See `TextOutput.layout`."""

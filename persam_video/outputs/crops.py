@@ -106,13 +106,13 @@ class CropOutput(FolderOutput):
         background: bool = True,
     ) -> None:
         super().__init__(path)
-        self._objects, self._background = objects, background
+        self.objects, self._background = objects, background
         self._followed = _Followed(size, background=background)
 
     def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:
         """See `FolderOutput.frame_files`."""
         files = {}
-        for i in chosen(result, self._objects):
+        for i in chosen(result, self.objects):
             crop = self._followed.crop(result, i)
             if crop is not None and self._background:
                 files[f"{i}/{result.frame.name}.jpg"] = encode_jpeg(crop)
@@ -136,6 +136,7 @@ class CropVideoOutput(VideoOutput):
     ) -> None:
         super().__init__(path)
         self._object_id, self._size = object_id, size
+        self.objects = None if object_id is None else [object_id]
         self._followed = _Followed(size, background=background)
 
     def size(self, video: VideoInfo) -> tuple[int, int]:

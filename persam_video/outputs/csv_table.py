@@ -21,7 +21,7 @@ class CsvOutput(TextOutput):
     upper left corner of the image; they are empty where the object is absent.
     """
 
-    def frame_texts(self, result: FrameResult, *, is_first: bool) -> Sequence[str]:
+    def frame_texts(self, result: FrameResult) -> Sequence[str]:
         """See `TextOutput.frame_texts`."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")

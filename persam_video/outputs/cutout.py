@@ -26,11 +26,11 @@ class CutoutOutput(FolderOutput):
 
     def __init__(self, path: str | Path, *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self._objects = objects
+        self.objects = objects
 
     def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:
         """See `FolderOutput.frame_files`."""
-        bgra = cv2.cvtColor(cutout(result, self._objects), cv2.COLOR_RGBA2BGRA)
+        bgra = cv2.cvtColor(cutout(result, self.objects), cv2.COLOR_RGBA2BGRA)
         return {f"{result.frame.name}.png": encode_png(bgra)}
 
 
@@ -46,11 +46,11 @@ class CutoutVideoOutput(VideoOutput):
 
     def __init__(self, path: str | Path, *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self._objects = objects
+        self.objects = objects
 
     def image(self, result: FrameResult) -> Image:
         """See `VideoOutput.image`."""
-        return cutout(result, self._objects)
+        return cutout(result, self.objects)
 
 
 def cutout(result: FrameResult, objects: Collection[int] | None = None) -> Image:

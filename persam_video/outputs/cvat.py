@@ -25,7 +25,7 @@ class CvatOutput(TextOutput):
         super().__init__(path)
         self._categories = Categories()
 
-    def frame_texts(self, result: FrameResult, *, is_first: bool) -> Sequence[str]:
+    def frame_texts(self, result: FrameResult) -> Sequence[str]:
         """See `TextOutput.frame_texts`."""
         assert self.video is not None, "the output is not open"
         name = f"{result.frame.name}{self.video.image_suffix}" if self.video.is_images else f"frame_{result.index:06d}"

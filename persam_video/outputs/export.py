@@ -10,7 +10,14 @@ from tqdm.auto import tqdm
 
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.messages import printable
-from persam_video.outputs.base import Output, OutputThreads, begin_outputs, discard_outputs, open_outputs
+from persam_video.outputs.base import (
+    Output,
+    OutputThreads,
+    begin_outputs,
+    discard_outputs,
+    open_outputs,
+    warn_of_unknown_objects,
+)
 from persam_video.results.mask_folder import MaskFolder
 from persam_video.results.reader import load_results
 from persam_video.results.source import ResultSource
@@ -49,6 +56,7 @@ def export(source: ResultSource, outputs: Sequence[Output], *, overwrite: bool =
     inputs += [InputPath(path) for each in outputs for path in getattr(each, "inputs", ())]
     refuse_overlaps(inputs, [OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs])
     count = 0
+    object_ids: set[int] = set()
     with source.opened() as (info, results):
         open_outputs(outputs, info, overwrite=overwrite)
         try:
@@ -60,7 +68,9 @@ def export(source: ResultSource, outputs: Sequence[Output], *, overwrite: bool =
         with writer, _bar(results, info.frame_count, info.path.name, progress) as bar:
             for result in bar:
                 writer.put(result)
+                object_ids.update(result.object_ids)
                 count += 1
+    warn_of_unknown_objects(outputs, object_ids)
     return count
 
 

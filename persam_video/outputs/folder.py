@@ -26,6 +26,8 @@ class FolderOutput(ABC):
         path: of the folder.
 
     Attributes:
+        video: whose results are written.
+        count: number of frames so far.
         own: patterns of the files that are written; a folder that holds others is not replaced.
     """
 
@@ -36,13 +38,13 @@ class FolderOutput(ABC):
         self.path = Path(path)
         self.video: VideoInfo | None = None
         self._reserved: OutputFolder | None = None
-        self._frames = 0
+        self.count = 0
 
     @abstractmethod
     def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:
         """Content of a frame's own files, by their paths within the folder."""
 
-    def frame_lines(self, result: FrameResult, *, is_first: bool) -> Mapping[str, str]:
+    def frame_lines(self, result: FrameResult) -> Mapping[str, str]:
         """Text that a frame adds to files of all frames, by their paths; asked for after `frame_files`."""
         return {}
 
@@ -57,14 +59,14 @@ class FolderOutput(ABC):
 
     def prepare(self, result: FrameResult) -> Callable[[], None]:
         """See `Output.prepare`."""
-        files, lines = self.frame_files(result), self.frame_lines(result, is_first=self._frames == 0)
-        self._frames += 1
+        files, lines = self.frame_files(result), self.frame_lines(result)
+        self.count += 1
         return partial(self._write, files, lines)
 
     def close(self) -> None:
         """See `Output.close`."""
         try:
-            if self._reserved is not None and self._frames:
+            if self._reserved is not None and self.count:
                 self._write({}, self.last_lines())
                 self._reserved.complete()
         except OSError as error:
@@ -74,7 +76,7 @@ class FolderOutput(ABC):
 
     def discard(self) -> None:
         """See `Output.discard`."""
-        self._frames = 0
+        self.count = 0
         if self._reserved is not None:
             self._reserved.release()
 

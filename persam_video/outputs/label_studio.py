@@ -33,7 +33,7 @@ class LabelStudioOutput(FolderOutput):
         """See `FolderOutput.frame_files`."""
         return {f"images/{result.frame.name}.jpg": encode_jpeg(result.frame.image)}
 
-    def frame_lines(self, result: FrameResult, *, is_first: bool) -> Mapping[str, str]:
+    def frame_lines(self, result: FrameResult) -> Mapping[str, str]:
         """See `FolderOutput.frame_lines`."""
         task = {
             "data": {
@@ -44,7 +44,7 @@ class LabelStudioOutput(FolderOutput):
             "predictions": [{"model_version": "persam-video", "result": _regions(result)}],
         }
         text = json.dumps(task, ensure_ascii=False, separators=(",", ":"))
-        return {"tasks.json": ("[\n" if is_first else ",\n") + text}
+        return {"tasks.json": (",\n" if self.count else "[\n") + text}
 
     def last_lines(self) -> Mapping[str, str]:
         """See `FolderOutput.last_lines`."""

@@ -42,7 +42,7 @@ class MotsOutput(FolderOutput):
             values[i] = 1000 * self._class(name_of(result, i)) + i
         return {f"instances/{result.index:06d}.png": encode_png(values[result.label_map])}
 
-    def frame_lines(self, result: FrameResult, *, is_first: bool) -> Mapping[str, str]:
+    def frame_lines(self, result: FrameResult) -> Mapping[str, str]:
         """See `FolderOutput.frame_lines`."""
         height, width = result.label_map.shape
         instances, boxes = [], []

@@ -24,6 +24,10 @@ class TextOutput(ABC):
 
     Args:
         path: of the file.
+
+    Attributes:
+        video: whose results are written.
+        count: number of frames so far.
     """
 
     is_folder = False
@@ -34,10 +38,10 @@ class TextOutput(ABC):
         self.video: VideoInfo | None = None
         self._reserved: OutputFile | None = None
         self._files: list[BinaryIO] = []
-        self._frames = 0
+        self.count = 0
 
     @abstractmethod
-    def frame_texts(self, result: FrameResult, *, is_first: bool) -> Sequence[str]:
+    def frame_texts(self, result: FrameResult) -> Sequence[str]:
         """What a frame adds to each section."""
 
     @abstractmethod
@@ -51,8 +55,8 @@ class TextOutput(ABC):
 
     def prepare(self, result: FrameResult) -> Callable[[], None]:
         """See `Output.prepare`."""
-        texts = self.frame_texts(result, is_first=self._frames == 0)
-        self._frames += 1
+        texts = self.frame_texts(result)
+        self.count += 1
         return partial(self._write, texts)
 
     def close(self) -> None:
