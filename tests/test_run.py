@@ -101,8 +101,11 @@ class TestRun:
         with open_run(reader, draw(SQUARES, 3)[1], sam=colours) as run:
             assert [result.index for result in run] == [3, 4, 5]
         assert not is_open(here / "clip.mp4")
-        with pytest.raises(InputError, match="are those that it was opened with"):
-            open_run(open_video("clip.mp4"), "ann.png", start=2, sam=colours)
+        with (
+            open_video("clip.mp4") as reader,
+            pytest.raises(InputError, match="are those that it was opened with"),
+        ):
+            open_run(reader, "ann.png", start=2, sam=colours)
 
 
 class TestEndingEarly:
@@ -201,8 +204,8 @@ class TestArguments:
             "graphs": False,
             "batch": 3,
         }
-        track("clip.mp4", "ann.png", model="vit_b", **options)
-        track("clip.mp4", "ann.png", model=ModelOptions("vit_b", **options))
+        for model in ({"model": "vit_b", **options}, {"model": ModelOptions("vit_b", **options)}):
+            open_run("clip.mp4", "ann.png", **cast(Any, model)).close()
         assert loaded == [ModelOptions("vit_b", **options)] * 2
 
     @pytest.mark.parametrize(
