@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ import numpy.typing as npt
 import PIL.Image
 
 from persam_video.drawing import draw_overlay
-from persam_video.errors import InputError
+from persam_video.errors import InputError, OutputError
+from persam_video.files.atomic import write_atomic
+from persam_video.files.images import IMAGE_SUFFIXES
 from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import Frame, Image, LabelMap, PixelBox
 from persam_video.matting import alpha_of
@@ -153,12 +156,29 @@ class FrameResult:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `plot` as an image file (.jpg, .png, .webp, …)."""
-        PIL.Image.fromarray(self.plot()).save(path)
+        """Write `plot` as an image file (.jpg, .png, .webp, …); one that exists is replaced.
+
+        Raises:
+            OutputError: the suffix is of no image, or the file cannot be written.
+        """
+        image, suffix = io.BytesIO(), Path(path).suffix.lower()
+        if suffix not in IMAGE_SUFFIXES:
+            raise OutputError(f"{path}: the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        PIL.Image.fromarray(self.plot()).save(image, PIL.Image.registered_extensions()[suffix])
+        write_atomic(Path(path), image.getvalue())
 
     def save_mask(self, path: str | Path) -> None:
-        """Write the label map as a PNG with DAVIS' palette, whose pixel values are the object ids."""
-        write_palette_png(path, self.label_map)
+        """Write the label map as a PNG with DAVIS' palette, whose pixel values are the object ids; a file that exists
+        is replaced.
+
+        Raises:
+            OutputError: the suffix is not .png, or the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise OutputError(f"{path}: masks are written as .png; give such a name")
+        png = io.BytesIO()
+        write_palette_png(png, self.label_map)
+        write_atomic(Path(path), png.getvalue())
 
     def to_supervision(self) -> supervision.Detections:
         """The visible objects as ``supervision.Detections``: boxes (``xyxy``), ``mask``, ``confidence`` (the scores),

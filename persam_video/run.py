@@ -18,7 +18,6 @@ import numpy as np
 from persam_video import __version__
 from persam_video.errors import AnnotationError, InputError
 from persam_video.files.atomic import write_atomic
-from persam_video.files.json_file import shortened
 from persam_video.files.output_file import OutputFile
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.files.palette_png import write_palette_png
@@ -28,7 +27,7 @@ from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method, check_model
-from persam_video.outputs.base import Output, begin_outputs, open_outputs
+from persam_video.outputs.base import Output, begin_outputs, check_outputs, open_outputs
 from persam_video.result import FrameResult
 from persam_video.results.record import RunInfo
 from persam_video.video.reader import VideoReader, open_video
@@ -114,7 +113,7 @@ def open_run(
     options = ModelOptions.of(model or DEFAULT_MODEL, **model_options)
     if method is not None:
         check_method(method)
-    _check_outputs(outputs)
+    check_outputs(outputs)
     if isinstance(source, VideoReader):
         if (start, end, stride, hwaccel, stream, max_pixels) != (0, None, 1, None, None, None):
             raise InputError("start, end, stride, hwaccel, … of a VideoReader are those that it was opened with")
@@ -198,14 +197,6 @@ def open_run(
         reserved=reserved,
         progress=bool(progress),
     )
-
-
-def _check_outputs(outputs: Any) -> None:
-    if isinstance(outputs, (str, PathLike)) or not isinstance(outputs, Iterable):
-        raise InputError(f"outputs is of the type {type(outputs).__name__}; give a list, such as [MaskOutput('masks')]")
-    for each in outputs:
-        if not hasattr(each, "path") or not hasattr(each, "prepare"):
-            raise InputError(f"outputs holds {shortened(each)}; give outputs, such as MaskOutput('masks')")
 
 
 def _input_paths(*values: Any) -> list[InputPath]:

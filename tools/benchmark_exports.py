@@ -93,6 +93,7 @@ class _Repeated(ResultSource):
 
     def __init__(self, source: ResultSource, frames: int) -> None:
         self.path, self.video = source.path, None
+        self.inputs, self.given_names = source.inputs, source.given_names
         self.run = replace(source.run, video=replace(source.run.video, frame_count=frames))
         self.memory: dict[int, int] = {}
         self._source, self._frames = source, frames

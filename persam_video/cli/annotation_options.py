@@ -11,7 +11,7 @@ from typing import Any
 from persam_video.errors import InputError
 from persam_video.files.json_file import shortened
 from persam_video.inputs.later_masks import masks_in
-from persam_video.inputs.names import check_names, parse_names
+from persam_video.inputs.names import parse_names
 from persam_video.inputs.prompts import ObjectPrompt
 
 _OPTIONS = ("first_mask", "first_box", "first_point", "first_prompts", "first_coco", "mask_at", "targets")
@@ -112,10 +112,11 @@ def annotations_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def names_of(text: str) -> dict[int, str]:
-    """Names of the value of --names."""
-    is_file = "=" not in text or Path(text).is_file()
-    return check_names(Path(text)) if is_file else parse_names(text)
+def names_of(text: str) -> dict[int, str] | Path:
+    """Names of the value of --names, or the file that holds them."""
+    if not text.strip():
+        raise InputError("--names is empty; give names as 1=dog,2=ball, or a JSON file of them")
+    return Path(text) if "=" not in text or Path(text).is_file() else parse_names(text)
 
 
 def _box(values: Sequence[str]) -> ObjectPrompt:

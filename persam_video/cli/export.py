@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from persam_video import __version__
 from persam_video.cli.annotation_options import names_of
 from persam_video.cli.common import EXIT_DAMAGED, EXIT_INTERRUPTED, EXIT_USAGE, Parser, path_name, run
 from persam_video.cli.format_options import add_format_options, chosen_formats
+from persam_video.cli.signals import raise_if_interrupted
 from persam_video.cli.terminal import complain, say
 from persam_video.errors import DamagedVideoError, InputError
 from persam_video.messages import parameter, pluralize
@@ -39,23 +40,26 @@ def _main(arguments: Sequence[str] | None) -> int:
             f"{options.results}: its video is not at hand, but {needy[0].file} needs the images; give it with "
             f"{parameter('video')}"
         )
-    outputs = [each.make(options.out / each.file, chosen) for each in formats]
-    error: BaseException | None = None
+    outputs = [each.make(options.out / each.file, replace(chosen, whole=True)) for each in formats]
     try:
-        count = export(source, outputs, overwrite=options.overwrite, progress=not options.quiet)
-    except (KeyboardInterrupt, DamagedVideoError) as raised:
-        error = raised
-    where = ", ".join(str(each.path) for each in outputs if os.path.exists(each.path))  # noqa: PTH110  (no OSError)
-    if error is not None:
-        kept = f"the frames before that are in {where}" if where else "nothing was written"
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"error: {error}"
-        complain(f"{PROGRAM}: {reason}; {kept}")
-        return EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_DAMAGED
+        count = export(
+            source,
+            outputs,
+            overwrite=options.overwrite,
+            progress=not options.quiet,
+            on_frame=raise_if_interrupted,
+        )
+    except KeyboardInterrupt:
+        complain(f"{PROGRAM}: interrupted; nothing was written")
+        return EXIT_INTERRUPTED
+    except DamagedVideoError as error:
+        complain(f"{PROGRAM}: error: {error}; nothing was written")
+        return EXIT_DAMAGED
     if not count:
         complain(f"{PROGRAM}: error: {options.results}: holds no frame; nothing was written")
         return EXIT_USAGE
     if not options.quiet:
-        say(f"{pluralize(count, 'frame')} -> {where}")
+        say(f"{pluralize(count, 'frame')} -> {', '.join(str(each.path) for each in outputs)}")
     return 0
 
 

@@ -63,7 +63,9 @@ def chosen_formats(options: argparse.Namespace, names: str | None) -> tuple[list
         InputError: there is no such format, or an option is given that none of them uses.
     """
     formats = [] if names is None else formats_of(names)
-    given = {each.name: value for each in fields(FormatOptions) if (value := getattr(options, each.name)) is not None}
+    given = {
+        each.name: value for each in fields(FormatOptions) if (value := getattr(options, each.name, None)) is not None
+    }
     _refuse_unused(given, [] if names is None else [name.strip() for name in names.split(",")])
     return formats, FormatOptions(**given)
 
@@ -83,6 +85,6 @@ def _ids(text: str) -> tuple[int, ...]:
 
 def _crop_size(text: str) -> int:
     size = positive(text)
-    if not 16 <= size <= _MAX_CROP:
-        raise argparse.ArgumentTypeError(f"{size} is not from 16 to {_MAX_CROP}")
+    if not 16 <= size <= _MAX_CROP or size % 2:
+        raise argparse.ArgumentTypeError(f"{size} is not an even number from 16 to {_MAX_CROP}")
     return size

@@ -15,12 +15,13 @@ from persam_video.errors import InputError
 from persam_video.files.images import IMAGE_SUFFIXES, read_image
 from persam_video.files.json_file import shortened
 from persam_video.frame import Image
-from persam_video.outputs.cutout import chosen
+from persam_video.outputs.cutout import checked_objects, chosen
 from persam_video.outputs.video import VideoOutput
 from persam_video.result import FrameResult
 from persam_video.video.reader import VideoInfo, open_video
 
 BACKGROUNDS = ("blur", "grey")
+"""``gray`` is understood, too."""
 HIDINGS = ("pixelate", "blur", "grey")
 
 _BLUR = 24
@@ -50,15 +51,16 @@ class BackgroundOutput(VideoOutput):
         self, path: str | Path, background: str | Path = "blur", *, objects: Collection[int] | None = None
     ) -> None:
         super().__init__(path)
-        self.objects = objects
+        self.objects = checked_objects(objects)
+        background = "grey" if background == "gray" else background
         self._background = background
-        if _colour(background) is None and str(background) not in BACKGROUNDS and not Path(background).is_file():
+        if _colour(background) is None and str(background) not in BACKGROUNDS and not Path(background).exists():
             raise InputError(
                 f"there is no background {shortened(str(background))!r}; give {', '.join(BACKGROUNDS)}, a colour such "
-                "as #00ff00, or a picture or video file"
+                "as #00ff00, or a picture, a video file or a folder of images"
             )
         self._fill: _Fill | None = None
-        self.inputs = [Path(background)] if Path(background).is_file() else []
+        self.inputs = [Path(background)] if Path(background).exists() else []
         """Files that are read."""
 
     def open(self, video: VideoInfo, *, overwrite: bool) -> None:
@@ -88,7 +90,8 @@ class HiddenOutput(VideoOutput):
 
     def __init__(self, path: str | Path, how: str = "pixelate", *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self.objects = objects
+        self.objects = checked_objects(objects)
+        how = "grey" if how == "gray" else how
         self._how = "#808080" if how == "grey" else how
         if how not in HIDINGS and _colour(how) is None:
             raise InputError(
@@ -106,7 +109,9 @@ class HiddenOutput(VideoOutput):
 
 
 def _colour(value: str | Path) -> tuple[int, int, int] | None:
-    """RGB of ``#rrggbb``; None: it is no colour."""
+    """RGB of ``#rrggbb`` or ``#rgb``; None: it is no colour."""
+    if re.fullmatch("#[0-9a-fA-F]{3}", str(value)):
+        value = "#" + "".join(2 * digit for digit in str(value)[1:])
     found = re.fullmatch("#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", str(value))
     return None if found is None else (int(found[1], 16), int(found[2], 16), int(found[3], 16))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from persam_video.errors import InputError
+from persam_video.files.json_file import shortened
 from persam_video.result import FrameResult
 from persam_video.results.record import RunInfo
 from persam_video.runtime.prefetch import BackgroundWriter
@@ -48,6 +51,19 @@ class Output(Protocol):
 
     def discard(self) -> None:
         """Remove everything that is not whole."""
+
+
+def check_outputs(outputs: Any) -> None:
+    """Refuse what is no list of outputs.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(outputs, (str, PathLike)) or not isinstance(outputs, Iterable):
+        raise InputError(f"outputs is of the type {type(outputs).__name__}; give a list, such as [MaskOutput('masks')]")
+    for each in outputs:
+        if not hasattr(each, "path") or not hasattr(each, "prepare"):
+            raise InputError(f"outputs holds {shortened(each)}; give outputs, such as MaskOutput('masks')")
 
 
 @runtime_checkable
@@ -105,9 +121,11 @@ class OutputThreads:
     Args:
         outputs: opened.
         depth: number of results that may wait for each.
+        keep_partial: if false, an exception discards all outputs.
     """
 
-    def __init__(self, outputs: Sequence[Output], *, depth: int = OUTPUT_DEPTH) -> None:
+    def __init__(self, outputs: Sequence[Output], *, depth: int = OUTPUT_DEPTH, keep_partial: bool = True) -> None:
+        self._keep_partial = keep_partial
         self._threads = [_OutputThread(output, depth) for output in outputs]
         self.errors: list[Exception] = []
         """Errors of outputs, known after exit."""
@@ -133,6 +151,10 @@ class OutputThreads:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # In reverse order: the first may have made the folder that contains the others.
+        if error is not None and not self._keep_partial:
+            for thread in reversed(self._threads):
+                thread.discard()
+            return
         self.errors = [failure for thread in reversed(self._threads) if (failure := thread.finish()) is not None]
         if self.errors and error is None:
             raise self.errors[0]
@@ -165,10 +187,15 @@ class _OutputThread:
         try:
             _uninterrupted(self.queue.close)
         except Exception as error:
-            _uninterrupted(self._writer.abandon)
-            _uninterrupted(self._output.discard)
+            self.discard()
             return error
         return None
+
+    def discard(self) -> None:
+        """End, and discard the output."""
+        _uninterrupted(self.queue.abandon)
+        _uninterrupted(self._writer.abandon)
+        _uninterrupted(self._output.discard)
 
 
 def _uninterrupted(work: Callable[[], None]) -> None:

@@ -49,8 +49,8 @@ class CocoOutput(TextOutput):
 
     def layout(self) -> Iterator[str | int]:
         """See `TextOutput.layout`."""
-        assert self.video is not None and self._entries is not None, "the output is not open"
-        yield f'{{"info": {_json({"description": self.video.path.name})},\n"images": [\n'
+        assert self._entries is not None, "the output is not open"
+        yield f'{{"info": {_json(self._entries.info)},\n"images": [\n'
         yield _IMAGES
         yield '\n],\n"annotations": [\n'
         yield _ANNOTATIONS

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from persam_video.frame import Image, PixelBox, trimmed_box
-from persam_video.outputs.cutout import chosen, cutout
+from persam_video.outputs.cutout import checked_objects, chosen, cutout
 from persam_video.outputs.folder import FolderOutput, encode_jpeg, encode_png
 from persam_video.outputs.video import VideoOutput
 from persam_video.result import FrameResult
@@ -21,8 +21,12 @@ CROP_SIZE = 512
 
 _MARGIN = 1.3
 """Side of the square relative to the longer side of the object's box."""
+_LEAST_MARGIN = 0.06
+"""Part of the square's side that is always left between the object and its edge."""
 _TRIMMED = 0.01
 """Share of the object's pixels on each side that do not count for the box."""
+_STRAY = 1.3
+"""Longer side of the whole box relative to the trimmed one from which on there are stray pixels."""
 _SHRINK = 0.98
 """Least ratio of the side to that in the frame before."""
 _FOLLOW = 0.15
@@ -31,7 +35,7 @@ _FOLLOW = 0.15
 
 @dataclass
 class _Square:
-    """Square that follows an object, in pixels; it moves smoothly, and always holds the object's trimmed box."""
+    """Square that follows an object, in pixels; it moves smoothly, and always holds the object's box."""
 
     x: float  # centre
     y: float
@@ -46,7 +50,7 @@ class _Square:
         """Move on to the object's next box."""
         wanted = _Square.around(box)
         self.side = max(wanted.side, _SHRINK * self.side)
-        half, (x0, y0, x1, y1) = self.side / 2, box
+        half, (x0, y0, x1, y1) = (0.5 - _LEAST_MARGIN) * self.side, box
         self.x = min(max(self.x + _FOLLOW * (wanted.x - self.x), x1 - half), x0 + half)
         self.y = min(max(self.y + _FOLLOW * (wanted.y - self.y), y1 - half), y0 + half)
 
@@ -76,13 +80,23 @@ class _Followed:
     def crop(self, result: FrameResult, object_id: int) -> Image | None:
         """Crop of an object, size×size, RGB, or RGBA without the background; None where it was not seen yet. While it
         is absent the square stays where it was."""
-        box = trimmed_box(result.mask(object_id), _TRIMMED)
+        box = _box(result, object_id)
         if box is not None:
             self._squares.setdefault(object_id, _Square.around(box)).follow(box)
         if object_id not in self._squares:
             return None
         image = result.frame.image if self._background else cutout(result, [object_id])
         return self._squares[object_id].cut(image, self._size)
+
+
+def _box(result: FrameResult, object_id: int) -> PixelBox | None:
+    """Box of an object, without stray pixels if it has some far away; None where it is absent."""
+    box = result.box(object_id)
+    trimmed = trimmed_box(result.mask(object_id), _TRIMMED)
+    if box is None or trimmed is None:
+        return None
+    sides = [max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (box, trimmed)]
+    return trimmed if sides[0] > _STRAY * sides[1] else box
 
 
 class CropOutput(FolderOutput):
@@ -106,7 +120,7 @@ class CropOutput(FolderOutput):
         background: bool = True,
     ) -> None:
         super().__init__(path)
-        self.objects, self._background = objects, background
+        self.objects, self._background = checked_objects(objects), background
         self._followed = _Followed(size, background=background)
 
     def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:

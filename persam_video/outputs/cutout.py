@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from persam_video.errors import InputError
+from persam_video.files.json_file import shortened
 from persam_video.frame import Image
 from persam_video.outputs.folder import FolderOutput, encode_png
 from persam_video.outputs.video import VideoOutput
@@ -26,7 +28,7 @@ class CutoutOutput(FolderOutput):
 
     def __init__(self, path: str | Path, *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self.objects = objects
+        self.objects = checked_objects(objects)
 
     def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:
         """See `FolderOutput.frame_files`."""
@@ -46,7 +48,7 @@ class CutoutVideoOutput(VideoOutput):
 
     def __init__(self, path: str | Path, *, objects: Collection[int] | None = None) -> None:
         super().__init__(path)
-        self.objects = objects
+        self.objects = checked_objects(objects)
 
     def image(self, result: FrameResult) -> Image:
         """See `VideoOutput.image`."""
@@ -63,6 +65,20 @@ def cutout(result: FrameResult, objects: Collection[int] | None = None) -> Image
     rgba: Image = np.dstack((result.frame.image, alpha))
     rgba[alpha == 0] = 0
     return rgba
+
+
+def checked_objects(objects: Collection[int] | None) -> tuple[int, ...] | None:
+    """Ids of some objects; None: all.
+
+    Raises:
+        InputError: they are no ids.
+    """
+    if objects is None:
+        return None
+    is_list = isinstance(objects, Collection) and not isinstance(objects, (str, bytes))
+    if not is_list or not all(isinstance(each, (int, np.integer)) for each in objects):
+        raise InputError(f"objects are {shortened(objects)}; give a list of ids, such as [1, 3]")
+    return tuple(map(int, objects))
 
 
 def chosen(result: FrameResult, objects: Collection[int] | None) -> list[int]:

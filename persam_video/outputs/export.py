@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from persam_video.errors import InputError
 from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.messages import printable
 from persam_video.outputs.base import (
     Output,
     OutputThreads,
     begin_outputs,
+    check_outputs,
     discard_outputs,
     open_outputs,
     warn_of_unknown_objects,
@@ -22,37 +26,57 @@ from persam_video.results.mask_folder import MaskFolder
 from persam_video.results.reader import load_results
 from persam_video.results.source import ResultSource
 
+logger = logging.getLogger(__name__)
+
 
 def open_results(
-    path: str | Path, video: str | Path | None = None, *, names: dict[int, str] | str | Path | None = None
+    path: str | Path, video: str | Path | None = None, *, names: Mapping[int, str] | str | Path | None = None
 ) -> ResultSource:
-    """Results of a record (`load_results`) or of a folder of masks (`MaskFolder`).
+    """Results of a record (`load_results`), of the folder that holds it, or of a folder of masks (`MaskFolder`).
 
     Args:
         path: of the record or the folder.
         video: of the results; None: that of a record is looked for near it.
-        names: of objects by id, instead of those in the record.
+        names: of objects by id, or a JSON file of them, instead of those in the record.
     Raises:
         InputError: it holds no results, or the video is another one or cannot be read.
     """
+    for name, value in (("results", path), ("video", video)):
+        if not (isinstance(value, (str, PathLike)) or (name == "video" and value is None)):
+            raise InputError(f"{name} are of the type {type(value).__name__}; give the path of a file or folder")
+    record = Path(path) / "results.jsonl"
+    if record.is_file():
+        return load_results(record, video, names=names)
     if Path(path).is_dir():
         return MaskFolder(path, video, names=names)
     return load_results(path, video, names=names)
 
 
-def export(source: ResultSource, outputs: Sequence[Output], *, overwrite: bool = False, progress: bool = False) -> int:
-    """Write results to outputs, and return the number of frames.
+def export(
+    source: ResultSource | str | Path,
+    outputs: Sequence[Output],
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    on_frame: Callable[[], None] | None = None,
+) -> int:
+    """Write results to outputs, and return the number of frames. Where that fails or is interrupted nothing is written,
+    and outputs of before stay as they are.
 
     Args:
-        source: the results.
+        source: the results, or their path (`open_results`).
         outputs: such as `CocoOutput`; see `persam_video.outputs.formats.FORMATS`.
         overwrite: replace outputs that exist.
         progress: show a bar on stderr.
+        on_frame: called after each frame.
     Raises:
         InputError: the results cannot be read, or an output cannot be written.
-        DamagedVideoError: the video is damaged; what comes before that is written.
+        DamagedVideoError: the video is damaged.
     """
-    inputs = [InputPath(each) for each in (source.path, source.video) if each is not None]
+    if isinstance(source, (str, PathLike)):
+        source = open_results(source)
+    check_outputs(outputs)
+    inputs = [InputPath(path) for path in source.inputs]
     inputs += [InputPath(path) for each in outputs for path in getattr(each, "inputs", ())]
     refuse_overlaps(inputs, [OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs])
     count = 0
@@ -61,7 +85,7 @@ def export(source: ResultSource, outputs: Sequence[Output], *, overwrite: bool =
         open_outputs(outputs, info, overwrite=overwrite)
         try:
             begin_outputs(outputs, source.run)
-            writer = OutputThreads(outputs)
+            writer = OutputThreads(outputs, keep_partial=False)
         except BaseException:
             discard_outputs(outputs)
             raise
@@ -70,7 +94,12 @@ def export(source: ResultSource, outputs: Sequence[Output], *, overwrite: bool =
                 writer.put(result)
                 object_ids.update(result.object_ids)
                 count += 1
+                if on_frame is not None:
+                    on_frame()
     warn_of_unknown_objects(outputs, object_ids)
+    unused = [f"{i} ({name})" for i, name in source.given_names.items() if i not in object_ids]
+    if unused:
+        logger.warning(f"names of objects that there are not had no effect: {', '.join(unused)}")
     return count
 
 

@@ -54,7 +54,7 @@ class FolderOutput(ABC):
 
     def open(self, video: VideoInfo, *, overwrite: bool) -> None:
         """See `Output.open`."""
-        self._reserved = OutputFolder(self.path, overwrite=overwrite, is_own=self._is_own)
+        self._reserved = OutputFolder(self.path, overwrite=overwrite, is_own=self.is_own)
         self.video = video
 
     def prepare(self, result: FrameResult) -> Callable[[], None]:
@@ -99,7 +99,8 @@ class FolderOutput(ABC):
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _is_own(self, path: Path) -> bool:
+    def is_own(self, path: Path) -> bool:
+        """Whether a file, by its path within the folder, is one that is written here."""
         return any(len(path.parts) == pattern.count("/") + 1 and path.match(pattern) for pattern in self.own)
 
 

@@ -18,7 +18,7 @@ from persam_video.outputs.cutout import CutoutOutput, CutoutVideoOutput
 from persam_video.outputs.cvat import CvatOutput
 from persam_video.outputs.images import ImageOutput
 from persam_video.outputs.label_studio import LabelStudioOutput
-from persam_video.outputs.masks import MaskOutput
+from persam_video.outputs.masks import MaskFolderOutput, MaskOutput
 from persam_video.outputs.mots import MotsOutput
 from persam_video.outputs.overlay import OverlayOutput
 from persam_video.outputs.yolo import YoloOutput
@@ -34,6 +34,7 @@ class FormatOptions:
         hide: how objects are hidden: of ``HiddenOutput``.
         crop_size: width and height of crops, pixels.
         crop_background: whether crops keep their background.
+        whole: whether masks, too, are written only when all of them are there.
     """
 
     objects: tuple[int, ...] | None = None
@@ -41,6 +42,7 @@ class FormatOptions:
     hide: str = HIDINGS[0]
     crop_size: int = CROP_SIZE
     crop_background: bool = True
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ def _plain(output: Callable[[Path], Output]) -> Callable[[Path, FormatOptions], 
     return lambda path, _: output(path)
 
 
+def _masks(path: Path, options: FormatOptions) -> Output:
+    return MaskFolderOutput(path) if options.whole else MaskOutput(path)
+
+
 def _cutout(path: Path, options: FormatOptions) -> Output:
     if path.suffix:
         return CutoutVideoOutput(path, objects=options.objects)
@@ -81,13 +87,15 @@ def _crops(path: Path, options: FormatOptions) -> Output:
 
 
 def _crop_video(path: Path, options: FormatOptions) -> Output:
+    if options.objects is not None and len(options.objects) > 1:
+        raise InputError("crop-video follows one object; give one id with --objects, or the format crops")
     object_id = options.objects[0] if options.objects else None
     return CropVideoOutput(path, object_id=object_id, size=options.crop_size, background=options.crop_background)
 
 
 FORMATS = {
-    "masks": Format("masks", _plain(MaskOutput)),
-    "davis": Format("masks", _plain(MaskOutput)),
+    "masks": Format("masks", _masks),
+    "davis": Format("masks", _masks),
     "overlay": Format("overlay.mp4", _plain(OverlayOutput), needs_images=True),
     "coco": Format("coco.json", _plain(CocoOutput)),
     "coco-polygons": Format("coco_polygons.json", _plain(partial(CocoOutput, polygons=True))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class LabelStudioOutput(FolderOutput):
         """See `FolderOutput.frame_lines`."""
         task = {
             "data": {
-                "image": f"/data/local-files/?d=images/{result.frame.name}.jpg",
+                "image": f"/data/local-files/?d=images/{quote(result.frame.name)}.jpg",
                 "frame": result.index,
                 "seconds": result.frame.time_seconds,
             },

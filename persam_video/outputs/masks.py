@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from persam_video.files.palette_png import is_mask_png, write_palette_png
+from persam_video.outputs.folder import FolderOutput
 from persam_video.outputs.mask_writer import MaskWriter
 from persam_video.result import FrameResult
 from persam_video.video.reader import VideoInfo
@@ -46,3 +49,20 @@ class MaskOutput:
             self._writer.close()
 
     discard = close  # every mask that was written is whole
+
+
+class MaskFolderOutput(FolderOutput):
+    """The same masks in a folder that has its name only when all of them are written, as nothing is to be kept of an
+    export that fails."""
+
+    own = ("*.png",)
+
+    def frame_files(self, result: FrameResult) -> Mapping[str, bytes]:
+        """See `FolderOutput.frame_files`."""
+        png = io.BytesIO()
+        write_palette_png(png, result.label_map)
+        return {f"{result.frame.name}.png": png.getvalue()}
+
+    def is_own(self, path: Path) -> bool:
+        """See `FolderOutput.is_own`."""
+        return super().is_own(path) and is_mask_png(self.path / path)

@@ -43,5 +43,7 @@ class YoloOutput(FolderOutput):
 
     def last_lines(self) -> Mapping[str, str]:
         """See `FolderOutput.last_lines`."""
-        names = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in self._classes.items())
+        names = "".join(
+            f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for number, name in self._classes.items()
+        )
         return {"data.yaml": f"path: .  # this folder\ntrain: images/train\nval: images/train\nnames:\n{names}"}

@@ -50,6 +50,11 @@ class CocoEntries:
         self._annotations = 0
 
     @property
+    def info(self) -> dict[str, Any]:
+        """What the file is of."""
+        return {"description": self._video.path.name}
+
+    @property
     def categories(self) -> list[dict[str, Any]]:
         """Categories of all objects so far."""
         return [{"id": number, "name": name} for number, name in self._categories.items()]

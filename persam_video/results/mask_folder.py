@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from os import PathLike
 from pathlib import Path
+
+import numpy as np
 
 from persam_video.errors import AnnotationError, InputError
 from persam_video.files.palette_png import read_palette_png
@@ -18,13 +22,16 @@ from persam_video.results.record import RunInfo
 from persam_video.results.source import FrameRecord, ResultSource
 from persam_video.video.reader import VideoInfo, VideoReader, open_video
 
+logger = logging.getLogger(__name__)
+
 _FRAME_RATE = Fraction(24)
 
 
 class MaskFolder(ResultSource):
     """Masks in a folder, as `MaskOutput` and DAVIS have them, as results: their pixel values are object ids.
 
-    Scores are 1. Without the video frames are numbered by their names, or else in their order, at 24 a second.
+    Where the first mask holds 0 and 255 alone, 255 is object 1, as in DAVIS-2016; otherwise 255 is void. Scores are 1.
+    Without the video frames are numbered by their names, or else in their order, at 24 a second.
 
     Args:
         path: the folder; its PNGs are named by frame.
@@ -44,8 +51,12 @@ class MaskFolder(ResultSource):
         self.path = Path(path)
         self.video = None if video is None else Path(video)
         self._masks = masks_in(self.path)
-        self._names = check_names(names)
-        first = _read(self._masks[0][1])
+        self.given_names = check_names(names)
+        named = [Path(names)] if isinstance(names, (str, PathLike)) else []
+        self.inputs = [self.path, *([] if self.video is None else [self.video]), *named]
+        first = read_palette_png(self._masks[0][1])
+        self._is_binary = set(np.unique(first)) == {0, IGNORE_ID}
+        self._has_void = False
         height, width = first.shape
         info = VideoInfo(
             path=self.path,
@@ -67,7 +78,7 @@ class MaskFolder(ResultSource):
                     )
                 info = replace(found, frame_count=len(self._masks))
                 self._indices = self._numbered(reader)
-        self.run = RunInfo(replace(info, media=None), names=self._names)
+        self.run = RunInfo(replace(info, media=None), names=self.given_names)
 
     def records(self) -> Generator[FrameRecord, None, None]:
         """See `ResultSource.records`."""
@@ -75,7 +86,7 @@ class MaskFolder(ResultSource):
         shape = self.run.video.height, self.run.video.width
         has_times = self.run.video.is_images
         for index, name, path in self._indices:
-            label_map = _read(path)
+            label_map = self._read(path)
             if label_map.shape != shape:
                 raise AnnotationError(
                     f"{path}: is {label_map.shape[1]}×{label_map.shape[0]}, but the first mask is "
@@ -84,7 +95,7 @@ class MaskFolder(ResultSource):
             object_ids += tuple(i for i in ids_in(label_map) if i not in object_ids)
             scores = dict.fromkeys(object_ids, 1.0)
             pts, time_base = (index, self.run.video.time_base) if has_times else (None, None)
-            yield FrameRecord(index, name, label_map, scores, self._names, pts, time_base)
+            yield FrameRecord(index, name, label_map, scores, self.given_names, pts, time_base)
 
     def _numbered(self, reader: VideoReader | None) -> list[tuple[int, str, Path]]:
         """Frame number, name and file of each mask, in order."""
@@ -108,8 +119,11 @@ class MaskFolder(ResultSource):
                 raise InputError(f"{other}: is of frame {index}, as is {path.name}; give one mask for each frame")
         return numbered
 
-
-def _read(path: Path) -> LabelMap:
-    label_map = read_palette_png(path)
-    label_map[label_map == IGNORE_ID] = 0
-    return label_map
+    def _read(self, path: Path) -> LabelMap:
+        label_map = read_palette_png(path)
+        is_void = label_map == IGNORE_ID
+        label_map[is_void] = self._is_binary
+        if is_void.any() and not self._is_binary and not self._has_void:
+            self._has_void = True
+            logger.warning(f"{path}: pixels of 255 are void, and belong to no object")
+        return label_map

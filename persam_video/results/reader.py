@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from persam_video.errors import InputError, VideoError
+from persam_video.files.images import IMAGE_SUFFIXES
 from persam_video.files.json_file import shortened
 from persam_video.files.regular_file import check_regular_file
 from persam_video.frame import MAX_OBJECT_ID
@@ -95,9 +96,11 @@ class Results(ResultSource):
         check_regular_file(self.path, InputError, wanted="a file written by persam-track (results.jsonl)")
         with self.path.open("rb") as file:
             run, self._sha256 = _parse_header(self.path, file.readline(_MAX_LINE))
-        self._names = check_names(names)
-        self.run = replace(run, names={**run.names, **self._names})
+        self.given_names = check_names(names)
+        self.run = replace(run, names={**run.names, **self.given_names})
         self.video = self._find_video() if video is None else Path(video)
+        named = [Path(names)] if isinstance(names, (str, PathLike)) else []
+        self.inputs = [self.path, *([] if self.video is None else [self.video]), *named]
         if video is not None:
             with self.open_video() as reader:
                 self._check(reader)
@@ -107,8 +110,8 @@ class Results(ResultSource):
         name, folder = self.run.video.path.name, self.path.resolve().parent
         if not name or self.run.video.in_memory:
             return None
-        for place in (folder, folder.parent, Path()):
-            candidate = place / name
+        candidates = (place / name for place in (folder, folder.parent, Path().resolve()))
+        for candidate in dict.fromkeys(candidates):
             if not candidate.exists():
                 continue
             try:
@@ -150,7 +153,7 @@ class Results(ResultSource):
                     raise InputError(f"{self.path}: line {number} is damaged ({one_line(error)}); {_ADVICE}") from error
                 latest = record.index
                 number += 1
-                yield replace(record, names={**record.names, **self._names}) if self._names else record
+                yield replace(record, names={**record.names, **self.given_names}) if self.given_names else record
 
 
 class _ObjectLine(NamedTuple):
@@ -195,7 +198,7 @@ def _parse_header(path: Path, line: bytes) -> tuple[RunInfo, str | None]:
             pixel_aspect=_fraction(video.get("pixel_aspect", "1/1"), "pixel_aspect"),
             in_memory=video.get("kind") == "frames",
             stream=None if video.get("stream") is None else _whole(video["stream"], "the stream", 0, 10**6),
-            image_suffix=_text(video.get("image_suffix"), "the images' suffix"),
+            image_suffix=_suffix(video.get("image_suffix")),
         )
         if info.width * info.height > _MAX_FRAME_PIXELS:
             raise ValueError(f"its frames are {info.width}×{info.height}, more than {_MAX_FRAME_PIXELS:,} pixels")
@@ -267,6 +270,12 @@ def _mapping(value: object, what: str) -> dict[str, Any]:
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{what} is missing")
+    return value
+
+
+def _suffix(value: object) -> str:
+    if not isinstance(value, str) or value.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f"the suffix of images is {shortened(value)}")
     return value
 
 

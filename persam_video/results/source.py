@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -55,11 +55,15 @@ class ResultSource(ABC):
         path: of the results.
         run: what they are of.
         video: the video file or folder of images; None: it is not at hand, and images are black.
+        given_names: names of objects by id that replace those in the files.
+        inputs: files and folders that are read.
     """
 
     path: Path
     run: RunInfo
     video: Path | None
+    given_names: Mapping[int, str]
+    inputs: Sequence[Path]
 
     @abstractmethod
     def records(self) -> Generator[FrameRecord, None, None]:
@@ -91,7 +95,7 @@ class ResultSource(ABC):
             image, found = entries.of(record)
             images.append(image)
             annotations += found
-        return {"images": images, "annotations": annotations, "categories": entries.categories}
+        return {"info": entries.info, "images": images, "annotations": annotations, "categories": entries.categories}
 
     @contextmanager
     def opened(self) -> Generator[tuple[VideoInfo, Iterator[FrameResult]], None, None]:
