@@ -456,6 +456,17 @@ class TestSave:
         assert self.written() == ["a", "a_results.jsonl", "results.jsonl"]
         assert Path("results.jsonl").read_text() == "mine"
 
+    def test_a_record_that_cannot_be_written_is_no_error(
+        self, here: Path, sam: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Masks may go into a folder whose parent is not writable."""
+        Path("parent/masks").mkdir(parents=True)
+        access = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path("parent") and access(path, mode))
+        assert main([*self.TRACK, "--masks", "parent/masks"]) == 0
+        assert "parent is not writable: no results.jsonl is written" in capsys.readouterr().err
+        assert len(list(Path("parent/masks").iterdir())) == 3
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [

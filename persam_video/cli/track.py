@@ -204,15 +204,23 @@ def _outputs(options: argparse.Namespace, video: VideoInfo) -> list[Output]:
         outputs.append(ResultsOutput(options.results))
     elif not options.no_results:
         beside = folder if formats or options.out is not None else _beside(outputs[0].path)
-        outputs.append(ResultsOutput(_results_file(beside, [each.path for each in outputs])))
+        path = _results_file(beside, [each.path for each in outputs])
+        if path is None:
+            complain(f"{PROGRAM}: warning: {beside} is not writable: no results.jsonl is written; give --results FILE")
+        else:
+            outputs.append(ResultsOutput(path))
     return outputs
 
 
-def _results_file(folder: Path, outputs: Sequence[Path]) -> Path:
-    """File of the results: ``results.jsonl`` in a folder, unless it is there and of other outputs."""
+def _results_file(folder: Path, outputs: Sequence[Path]) -> Path | None:
+    """File of the results: ``results.jsonl`` in a folder, or another name if that one is there and of other outputs;
+    None: the folder is not writable."""
     from persam_video.results.reader import recorded_outputs
     from persam_video.results.record import relative_names
 
+    existing = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+    if existing.is_dir() and not os.access(existing, os.W_OK):
+        return None
     path = folder / "results.jsonl"
     if not path.exists() or recorded_outputs(path) == relative_names(outputs, path):
         return path
