@@ -51,7 +51,7 @@ def test_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "cost.png"
-    limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "6"]
+    limits = ["--objects", "1", "3", "--resolutions", "480p", "720p", "--frames", "6", "--size", "512"]
     results = results_of(tmp_path, "cost", *limits, "--plot", str(plot))
     assert list(results["objects"]) == ["1", "3"]
     assert list(results["resolutions"]) == ["480p", "720p"]
