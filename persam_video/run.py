@@ -19,7 +19,7 @@ from persam_video import __version__
 from persam_video.errors import AnnotationError, InputError
 from persam_video.files.atomic import write_atomic
 from persam_video.files.output_file import OutputFile
-from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
+from persam_video.files.overlaps import InputPath
 from persam_video.files.palette_png import write_palette_png
 from persam_video.frame import Image, LabelMap, ids_in
 from persam_video.inputs.annotations import Annotations, read_annotations
@@ -27,7 +27,7 @@ from persam_video.inputs.first_mask import MaskSource
 from persam_video.inputs.later_masks import MasksByFrame, frames_and_masks
 from persam_video.inputs.prompts import ObjectPrompt
 from persam_video.options import DEFAULT_MODEL, ModelOptions, check_method, check_model
-from persam_video.outputs.base import Output, begin_outputs, check_outputs, open_outputs
+from persam_video.outputs.base import Output, begin_outputs, check_outputs, open_outputs, refuse_output_overlaps
 from persam_video.result import FrameResult
 from persam_video.results.record import RunInfo
 from persam_video.video.reader import VideoReader, open_video
@@ -143,14 +143,14 @@ def open_run(
         first_mask_file = Path(save_first_mask) if save_first_mask is not None and annotations.prompts else None
         targets_file = None if save_targets is None else Path(save_targets)
         files = [path for path in (first_mask_file, targets_file) if path is not None]
-        refuse_overlaps(
+        refuse_output_overlaps(
             [
                 *_input_paths(reader.paths, first_prompts, first_coco, targets, options.checkpoint),
                 *_input_paths(None if isinstance(names, Mapping) else names),
-                *(InputPath(path) for each in outputs for path in getattr(each, "inputs", ())),
                 *_mask_paths(first_mask, [mask for _, mask in later]),
             ],
-            [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],
+            outputs,
+            files,
         )
         reserved.extend(OutputFile(path, overwrite=overwrite) for path in files)
         open_outputs(outputs, reader.info, overwrite=overwrite)

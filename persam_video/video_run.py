@@ -237,8 +237,7 @@ def _written(
         release((), reserved)
     _warn_of_unreached(later)
     _warn_of_unseen(visibility)
-    _warn_of_unused(names, visibility)
-    warn_of_unknown_objects(outputs, visibility.frames)
+    warn_of_unknown_objects(outputs, names, visibility.frames)
 
 
 def _warn_of_unreached(later: LaterMasks) -> None:
@@ -253,12 +252,6 @@ def _warn_of_unseen(visibility: Visibility) -> None:
             "never seen after it was given: object %s; check its mask or saved target, and that these frames show it",
             ", ".join(map(str, visibility.unseen)),
         )
-
-
-def _warn_of_unused(names: Mapping[int, str], visibility: Visibility) -> None:
-    unused = [f"{i} ({name})" for i, name in names.items() if i not in visibility.frames]
-    if unused:
-        logger.warning("names of objects that were not given had no effect: %s", ", ".join(unused))
 
 
 def release(outputs: Sequence[Output], reserved: Sequence[OutputFile]) -> None:

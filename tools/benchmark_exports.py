@@ -6,8 +6,7 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,14 @@ from make_demo_clip import write_clip
 from tqdm.auto import tqdm
 
 from persam_video.cli.common import positive
-from persam_video.frame import Frame
 from persam_video.messages import pluralize
 from persam_video.outputs.base import Output
 from persam_video.outputs.export import export
 from persam_video.outputs.formats import FORMATS, FormatOptions
 from persam_video.outputs.results import ResultsOutput
-from persam_video.result import FrameResult
 from persam_video.results.mask_folder import MaskFolder
-from persam_video.results.source import ResultSource
+from persam_video.results.source import FrameRecord, ResultSource
 from persam_video.runtime.heap import keep_freed_memory
-from persam_video.video.reader import VideoInfo
 
 _LONG = ("coco", "coco-polygons", "cvat", "csv", "results")
 """Formats of which a long video makes one file each."""
@@ -92,27 +88,17 @@ class _Repeated(ResultSource):
     """The results of a clip again and again, without images."""
 
     def __init__(self, source: ResultSource, frames: int) -> None:
-        self.path, self.video = source.path, None
-        self.inputs, self.given_names = source.inputs, source.given_names
+        super().__init__(source.path, None, source.given_names)
         self.run = replace(source.run, video=replace(source.run.video, frame_count=frames))
         self.memory: dict[int, int] = {}
         self._source, self._frames = source, frames
 
-    def records(self) -> Any:
-        """There are none: results are made of those of the clip."""
-        raise NotImplementedError
-
-    @contextmanager
-    def opened(self) -> Generator[tuple[VideoInfo, Iterator[FrameResult]], None, None]:
-        """See `ResultSource.opened`."""
-        yield self.run.video, self._results()
-
-    def _results(self) -> Iterator[FrameResult]:
-        clip = list(self._source.results_without_images())
+    def records(self) -> Generator[FrameRecord, None, None]:
+        """See `ResultSource.records`."""
+        clip = list(self._source.records())
         noted = {max(1, self._frames * share // 10) for share in (1, 2, 5, 10)}
         for index in range(self._frames):
-            result = clip[index % len(clip)]
-            yield replace(result, frame=Frame(index, result.frame.image, f"{index:06d}"))
+            yield replace(clip[index % len(clip)], index=index, name=f"{index:06d}", pts=index)
             if index + 1 in noted:
                 gc.collect()
                 self.memory[index + 1] = psutil.Process().memory_info().rss

@@ -12,17 +12,9 @@ from persam_video.errors import InputError
 from persam_video.messages import parameter
 from persam_video.outputs.background import BACKGROUNDS, HIDINGS
 from persam_video.outputs.crops import CROP_SIZE
-from persam_video.outputs.formats import Format, FormatOptions, formats_of
+from persam_video.outputs.formats import FORMATS, Format, FormatOptions, formats_of
 
 _MAX_CROP = 8192
-_USED_BY = {
-    "objects": ("cutout", "cutout-mov", "cutout-webm", "background", "hide", "crops", "crop-video"),
-    "background": ("background",),
-    "hide": ("hide",),
-    "crop_size": ("crops", "crop-video"),
-    "crop_background": ("crops", "crop-video"),
-}
-"""Formats that each option is for."""
 
 
 def add_format_options(parser: argparse.ArgumentParser) -> None:
@@ -66,15 +58,16 @@ def chosen_formats(options: argparse.Namespace, names: str | None) -> tuple[list
     given = {
         each.name: value for each in fields(FormatOptions) if (value := getattr(options, each.name, None)) is not None
     }
-    _refuse_unused(given, [] if names is None else [name.strip() for name in names.split(",")])
+    _refuse_unused(given, formats)
     return formats, FormatOptions(**given)
 
 
-def _refuse_unused(given: Collection[str], names: Collection[str]) -> None:
+def _refuse_unused(given: Collection[str], formats: Collection[Format]) -> None:
     for option in given:
-        if not set(_USED_BY[option]) & set(names):
+        if not any(option in each.options for each in formats):
             name = "no_crop_background" if option == "crop_background" else option
-            raise InputError(f"{parameter(name)} is for the formats {', '.join(_USED_BY[option])}; name one, too")
+            users = ", ".join(name for name, each in FORMATS.items() if option in each.options)
+            raise InputError(f"{parameter(name)} is for the formats {users}; name one, too")
 
 
 def _ids(text: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from persam_video.errors import InputError
 from persam_video.files.json_file import shortened
+from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
 from persam_video.result import FrameResult
 from persam_video.results.record import RunInfo
 from persam_video.runtime.prefetch import BackgroundWriter
@@ -103,13 +104,31 @@ def discard_outputs(outputs: Sequence[Output]) -> None:
         output.discard()
 
 
-def warn_of_unknown_objects(outputs: Sequence[Output], object_ids: Collection[int]) -> None:
-    """Log a warning of the objects that outputs were limited to (their ``objects``) and that there were not."""
+def refuse_output_overlaps(inputs: Iterable[InputPath], outputs: Sequence[Output], files: Iterable[Path] = ()) -> None:
+    """Refuse outputs, and other files that are written, that would replace an input, or one another.
+
+    Args:
+        inputs: what is read, but for what outputs read (their ``inputs``).
+    Raises:
+        OutputError: see `refuse_overlaps`.
+    """
+    refuse_overlaps(
+        [*inputs, *(InputPath(path) for each in outputs for path in getattr(each, "inputs", ()))],
+        [*(OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs), *map(OutputPath, files)],
+    )
+
+
+def warn_of_unknown_objects(outputs: Sequence[Output], names: Mapping[int, str], object_ids: Collection[int]) -> None:
+    """Log a warning of the objects that outputs were limited to (their ``objects``), and of the names that were given,
+    of objects that there were not."""
+    unused = [f"{i} ({name})" for i, name in names.items() if i not in object_ids]
+    if unused:
+        logger.warning(f"names of objects that there are not had no effect: {', '.join(unused)}")
     for output in outputs:
         unknown = sorted(set(getattr(output, "objects", None) or ()) - set(object_ids))
         if unknown:
-            names, known = (", ".join(map(str, each)) for each in (unknown, sorted(object_ids)))
-            logger.warning(f"{output.path}: there was no object {names}; the ids are {known}")
+            ids, known = (", ".join(map(str, each)) for each in (unknown, sorted(object_ids)))
+            logger.warning(f"{output.path}: there was no object {ids}; the ids are {known}")
 
 
 class OutputThreads:

@@ -32,7 +32,6 @@ class CocoOutput(TextOutput):
         super().__init__(path)
         self._polygons = polygons
         self._entries: CocoEntries | None = None
-        self._has_annotations = False
 
     def open(self, video: VideoInfo, *, overwrite: bool) -> None:
         """See `Output.open`."""
@@ -43,8 +42,7 @@ class CocoOutput(TextOutput):
         """See `TextOutput.frame_texts`."""
         assert self._entries is not None, "the output is not open"
         image, annotations = self._entries.of(result)
-        comma = ",\n" if self._has_annotations and annotations else ""
-        self._has_annotations |= bool(annotations)
+        comma = ",\n" if annotations and annotations[0]["id"] > 1 else ""
         return [(",\n" if self.count else "") + _json(image), comma + ",\n".join(map(_json, annotations))]
 
     def layout(self) -> Iterator[str | int]:

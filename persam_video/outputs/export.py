@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from persam_video.errors import InputError
-from persam_video.files.overlaps import InputPath, OutputPath, refuse_overlaps
+from persam_video.files.overlaps import InputPath
 from persam_video.messages import printable
 from persam_video.outputs.base import (
     Output,
@@ -20,13 +19,12 @@ from persam_video.outputs.base import (
     check_outputs,
     discard_outputs,
     open_outputs,
+    refuse_output_overlaps,
     warn_of_unknown_objects,
 )
 from persam_video.results.mask_folder import MaskFolder
 from persam_video.results.reader import load_results
 from persam_video.results.source import ResultSource
-
-logger = logging.getLogger(__name__)
 
 
 def open_results(
@@ -76,9 +74,7 @@ def export(
     if isinstance(source, (str, PathLike)):
         source = open_results(source)
     check_outputs(outputs)
-    inputs = [InputPath(path) for path in source.inputs]
-    inputs += [InputPath(path) for each in outputs for path in getattr(each, "inputs", ())]
-    refuse_overlaps(inputs, [OutputPath(each.path, getattr(each, "is_folder", False)) for each in outputs])
+    refuse_output_overlaps(map(InputPath, source.inputs), outputs)
     count = 0
     object_ids: set[int] = set()
     with source.opened() as (info, results):
@@ -96,10 +92,7 @@ def export(
                 count += 1
                 if on_frame is not None:
                     on_frame()
-    warn_of_unknown_objects(outputs, object_ids)
-    unused = [f"{i} ({name})" for i, name in source.given_names.items() if i not in object_ids]
-    if unused:
-        logger.warning(f"names of objects that there are not had no effect: {', '.join(unused)}")
+    warn_of_unknown_objects(outputs, source.given_names, object_ids)
     return count
 
 

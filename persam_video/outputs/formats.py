@@ -53,11 +53,13 @@ class Format:
         file: name of the file or folder that is written.
         make: makes its output.
         needs_images: whether it needs the video, not the masks alone.
+        options: fields of `FormatOptions` that it uses.
     """
 
     file: str
     make: Callable[[Path, FormatOptions], Output]
     needs_images: bool = False
+    options: tuple[str, ...] = ()
 
 
 def _plain(output: Callable[[Path], Output]) -> Callable[[Path, FormatOptions], Output]:
@@ -105,13 +107,13 @@ FORMATS = {
     "labelstudio": Format("labelstudio", _plain(LabelStudioOutput), needs_images=True),
     "csv": Format("objects.csv", _plain(CsvOutput)),
     "images": Format("images", _plain(ImageOutput), needs_images=True),
-    "cutout": Format("cutout", _cutout, needs_images=True),
-    "cutout-mov": Format("cutout.mov", _cutout, needs_images=True),
-    "cutout-webm": Format("cutout.webm", _cutout, needs_images=True),
-    "background": Format("background.mp4", _background, needs_images=True),
-    "hide": Format("hidden.mp4", _hidden, needs_images=True),
-    "crops": Format("crops", _crops, needs_images=True),
-    "crop-video": Format("crop.mp4", _crop_video, needs_images=True),
+    "cutout": Format("cutout", _cutout, True, ("objects",)),
+    "cutout-mov": Format("cutout.mov", _cutout, True, ("objects",)),
+    "cutout-webm": Format("cutout.webm", _cutout, True, ("objects",)),
+    "background": Format("background.mp4", _background, True, ("objects", "background")),
+    "hide": Format("hidden.mp4", _hidden, True, ("objects", "hide")),
+    "crops": Format("crops", _crops, True, ("objects", "crop_size", "crop_background")),
+    "crop-video": Format("crop.mp4", _crop_video, True, ("objects", "crop_size", "crop_background")),
 }
 """Formats by name. ``davis`` is another name of ``masks``."""
 

@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from persam_video.errors import AnnotationError, InputError
 from persam_video.files.palette_png import read_palette_png
 from persam_video.frame import IGNORE_ID, LabelMap, ids_in
 from persam_video.inputs.later_masks import masks_in
-from persam_video.inputs.names import check_names
 from persam_video.messages import parameter
 from persam_video.results.record import RunInfo
 from persam_video.results.source import FrameRecord, ResultSource
@@ -48,12 +46,8 @@ class MaskFolder(ResultSource):
         *,
         names: Mapping[int, str] | str | Path | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.video = None if video is None else Path(video)
+        super().__init__(path, video, names)
         self._masks = masks_in(self.path)
-        self.given_names = check_names(names)
-        named = [Path(names)] if isinstance(names, (str, PathLike)) else []
-        self.inputs = [self.path, *([] if self.video is None else [self.video]), *named]
         first = read_palette_png(self._masks[0][1])
         self._is_binary = set(np.unique(first)) == {0, IGNORE_ID}
         self._has_void = False
@@ -95,7 +89,7 @@ class MaskFolder(ResultSource):
             object_ids += tuple(i for i in ids_in(label_map) if i not in object_ids)
             scores = dict.fromkeys(object_ids, 1.0)
             pts, time_base = (index, self.run.video.time_base) if has_times else (None, None)
-            yield FrameRecord(index, name, label_map, scores, self.given_names, pts, time_base)
+            yield FrameRecord(index, name, label_map, scores, pts=pts, time_base=time_base)
 
     def _numbered(self, reader: VideoReader | None) -> list[tuple[int, str, Path]]:
         """Frame number, name and file of each mask, in order."""

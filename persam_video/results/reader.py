@@ -7,7 +7,6 @@ import logging
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,16 +91,14 @@ class Results(ResultSource):
     ) -> None:
         if not isinstance(path, (str, PathLike)):
             raise InputError(f"results are of the type {type(path).__name__}; {_ADVICE}")
-        self.path = Path(path)
+        super().__init__(path, video, names)
         check_regular_file(self.path, InputError, wanted="a file written by persam-track (results.jsonl)")
         with self.path.open("rb") as file:
-            run, self._sha256 = _parse_header(self.path, file.readline(_MAX_LINE))
-        self.given_names = check_names(names)
+            run = _parse_header(self.path, file.readline(_MAX_LINE))
         self.run = replace(run, names={**run.names, **self.given_names})
-        self.video = self._find_video() if video is None else Path(video)
-        named = [Path(names)] if isinstance(names, (str, PathLike)) else []
-        self.inputs = [self.path, *([] if self.video is None else [self.video]), *named]
-        if video is not None:
+        if self.video is None:
+            self.video = self._find_video()
+        else:
             with self.open_video() as reader:
                 self._check(reader)
 
@@ -130,7 +127,8 @@ class Results(ResultSource):
                 f"{found.path}: is {found.width}×{found.height}, but the results {self.path} are of a video of "
                 f"{wanted.width}×{wanted.height}; give that one"
             )
-        if self._sha256 is not None and reader.content_sha256() != self._sha256:
+        sha256 = self.run.hash_video()
+        if sha256 is not None and reader.content_sha256() != sha256:
             raise VideoError(
                 f"{found.path}: is not the video that the results {self.path} are of (its hash differs); give that one"
             )
@@ -153,7 +151,7 @@ class Results(ResultSource):
                     raise InputError(f"{self.path}: line {number} is damaged ({one_line(error)}); {_ADVICE}") from error
                 latest = record.index
                 number += 1
-                yield replace(record, names={**record.names, **self.given_names}) if self.given_names else record
+                yield record
 
 
 class _ObjectLine(NamedTuple):
@@ -165,8 +163,8 @@ class _ObjectLine(NamedTuple):
     segmentation: dict[str, Any] | None
 
 
-def _parse_header(path: Path, line: bytes) -> tuple[RunInfo, str | None]:
-    """What the results are of, and the hash of the video.
+def _parse_header(path: Path, line: bytes) -> RunInfo:
+    """What the results are of.
 
     Raises:
         InputError: it is no header of a record, or of another version.
@@ -184,7 +182,7 @@ def _parse_header(path: Path, line: bytes) -> tuple[RunInfo, str | None]:
         )
     try:
         video = _mapping(content.get("video"), "video")
-        sha256 = video.get("sha256")
+        sha256 = video.get("sha256") if isinstance(video.get("sha256"), str) else None
         info = VideoInfo(
             path=Path(Path(_text(video.get("name"), "the video's name")).name),
             width=_whole(video.get("width"), "the video's width", 1, _MAX_SIDE),
@@ -202,19 +200,14 @@ def _parse_header(path: Path, line: bytes) -> tuple[RunInfo, str | None]:
         )
         if info.width * info.height > _MAX_FRAME_PIXELS:
             raise ValueError(f"its frames are {info.width}×{info.height}, more than {_MAX_FRAME_PIXELS:,} pixels")
-        run = RunInfo(
+        return RunInfo(
             info,
-            hash_video=partial(_same, sha256 if isinstance(sha256, str) else None),
+            hash_video=lambda: sha256,
             settings=_mapping(content.get("settings") or {}, "settings"),
             names=check_names(_mapping(content.get("names") or {}, "names"), source="its "),
         )
     except ValueError as error:
         raise InputError(f"{path}: its first line is damaged ({one_line(error)}); {_ADVICE}") from error
-    return run, sha256 if isinstance(sha256, str) else None
-
-
-def _same(value: str | None) -> str | None:
-    return value
 
 
 def _parse_frame(line: bytes, video: VideoInfo) -> FrameRecord:

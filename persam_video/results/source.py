@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from persam_video.errors import InputError
 from persam_video.frame import Frame, LabelMap
+from persam_video.inputs.names import check_names
 from persam_video.messages import parameter
 from persam_video.result import FrameResult
 from persam_video.results.coco import CocoEntries
@@ -30,7 +32,7 @@ class FrameRecord:
         name: of the frame (`Frame.name`).
         label_map: uint8, H×W.
         scores: of all objects, by id.
-        names: of the objects that have one, by id.
+        names: of the objects that have one in the files, by id.
         pts: `Frame.pts`.
         time_base: `Frame.time_base`.
     """
@@ -39,31 +41,40 @@ class FrameRecord:
     name: str
     label_map: LabelMap
     scores: Mapping[int, float]
-    names: Mapping[int, str]
+    names: Mapping[int, str] = field(default_factory=dict)
     pts: int | None = None
     time_base: Fraction | None = None
-
-    def result(self, frame: Frame) -> FrameResult:
-        """Result of the frame."""
-        return FrameResult.of(frame, self.label_map, self.scores, self.names)
 
 
 class ResultSource(ABC):
     """Results that are kept in files, an iterable of `FrameResult`.
 
+    Args:
+        path: of the results.
+        video: the video file or folder of images; None: it is not at hand, and images are black.
+        names: of objects by id, or a JSON file of them, instead of those in the files.
+
     Attributes:
         path: of the results.
         run: what they are of.
-        video: the video file or folder of images; None: it is not at hand, and images are black.
+        video: the video file or folder of images; None: it is not at hand.
         given_names: names of objects by id that replace those in the files.
-        inputs: files and folders that are read.
     """
 
-    path: Path
     run: RunInfo
-    video: Path | None
-    given_names: Mapping[int, str]
-    inputs: Sequence[Path]
+
+    def __init__(
+        self, path: str | Path, video: str | Path | None, names: Mapping[int, str] | str | Path | None
+    ) -> None:
+        self.path = Path(path)
+        self.video = None if video is None else Path(video)
+        self.given_names: Mapping[int, str] = check_names(names)
+        self._names_file = Path(names) if isinstance(names, (str, PathLike)) else None
+
+    @property
+    def inputs(self) -> Sequence[Path]:
+        """Files and folders that are read."""
+        return [path for path in (self.path, self.video, self._names_file) if path is not None]
 
     @abstractmethod
     def records(self) -> Generator[FrameRecord, None, None]:
@@ -125,7 +136,7 @@ class ResultSource(ABC):
         shape = self.run.video.height, self.run.video.width, 3
         black = np.broadcast_to(np.zeros((), np.uint8), shape)
         for record in self.records():
-            yield record.result(Frame(record.index, black, record.name, record.pts, record.time_base))
+            yield self._result(record, Frame(record.index, black, record.name, record.pts, record.time_base))
 
     def _with_images(self, reader: VideoReader) -> Iterator[FrameResult]:
         frames = iter(reader)
@@ -136,4 +147,8 @@ class ResultSource(ABC):
                     f"{self.video}: has no frame {record.index}, of which there are results in {self.path}; give the "
                     "video that was tracked"
                 )
-            yield record.result(replace(frame, name=record.name))
+            yield self._result(record, replace(frame, name=record.name))
+
+    def _result(self, record: FrameRecord, frame: Frame) -> FrameResult:
+        names = {**record.names, **self.given_names}
+        return FrameResult.of(frame, record.label_map, record.scores, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def settings_of(sam: Sam, method: str | None) -> dict[str, Any]:
     }
 
 
+@cache
 def _code_sha256() -> str:
     package = Path(__file__).parents[1]
     sources = sorted(path.relative_to(package) for path in package.rglob("*.py"))
